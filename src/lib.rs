@@ -1,0 +1,2 @@
+//! Portcullis.
+pub mod limits;

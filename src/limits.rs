@@ -1,0 +1,125 @@
+//! Every bound of the engine, named, with its reason (guarantee 10).
+//!
+//! Reaching one is a typed error that names the limit, never a hang and never silent loss.
+
+use core::time::Duration;
+
+/// Longest key id in bytes. AWS KMS aliases stop at 256, and a 255-byte file name must hold the
+/// encoded form of any id.
+pub const KEY_ID_BYTES_MAX: usize = 128;
+
+/// Most versions of one key. A key rotated daily reaches it after 27 years; a record of that many
+/// versions stays under 1 MiB.
+pub const KEY_VERSIONS_MAX: u32 = 10_000;
+
+/// Longest description of a key in bytes, as in AWS KMS.
+pub const DESCRIPTION_BYTES_MAX: usize = 8192;
+
+/// Most tags on one key, as in AWS KMS.
+pub const TAGS_MAX: usize = 50;
+
+/// Longest tag name in bytes, as in AWS KMS.
+pub const TAG_NAME_BYTES_MAX: usize = 128;
+
+/// Longest tag value in bytes, as in AWS KMS.
+pub const TAG_VALUE_BYTES_MAX: usize = 256;
+
+/// Most pairs in an encryption context: sorting and hashing them is on the path of every call.
+pub const CONTEXT_PAIRS_MAX: usize = 64;
+
+/// Longest encryption context in bytes, names and values together, as in AWS KMS.
+pub const CONTEXT_BYTES_MAX: usize = 8192;
+
+/// Shortest data key in bytes: 128 bits.
+pub const DATA_KEY_BYTES_MIN: usize = 16;
+
+/// Longest data key in bytes: 512 bits, two AES-256 keys for XTS.
+pub const DATA_KEY_BYTES_MAX: usize = 64;
+
+/// Longest small payload in bytes. It is the most that one section of the gate works on, so it
+/// bounds how long `Stop` waits.
+pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest backend token inside an envelope in bytes: Vault's ciphertext of 64 bytes is under 200.
+pub const WRAPPED_BYTES_MAX: usize = 512;
+
+/// Longest parent envelope in bytes, the envelope of a bucket key.
+pub const PARENT_BYTES_MAX: usize = 512;
+
+/// Longest envelope in bytes: header, a parent or an id, wrapped bytes, commitment.
+pub const ENVELOPE_BYTES_MAX: usize = 1536;
+
+/// Live leases per stripe. A host that keeps more than this many keys at hand wants the cache, not
+/// leases.
+pub const LEASES_PER_STRIPE_MAX: usize = 64 * 1024;
+
+/// Streams and other long operations under way at once. Each holds a key and about 200 KiB.
+pub const OPERATIONS_MAX: usize = 16 * 1024;
+
+/// Keys in one page of a listing.
+pub const PAGE_KEYS_MAX: usize = 1000;
+
+/// Keys in one keystore. Opening reads every record; a million takes about a minute.
+pub const KEYS_MAX: usize = 1_000_000;
+
+/// Largest key record file in bytes, read whole at open.
+pub const RECORD_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Least deletion window, as in AWS KMS.
+pub const DELETION_DAYS_MIN: u32 = 7;
+
+/// Longest deletion window, as in AWS KMS.
+pub const DELETION_DAYS_MAX: u32 = 30;
+
+/// Wraps under one key version. AES-256-GCM-SIV with random nonces stays far below its bound at
+/// this count (RFC 8452, section 6), and NIST SP 800-38D sets the same for GCM.
+pub const USES_PER_VERSION_MAX: u64 = 1 << 32;
+
+/// Uses after which a version is rotated by default: half of the hard limit.
+pub const ROTATE_AT_USES_DEFAULT: u64 = 1 << 31;
+
+/// First block of reserved uses: a crash over-counts by at most this much on a quiet key.
+pub const USE_BLOCK_MIN: u64 = 1 << 16;
+
+/// Largest block of reserved uses: at five million wraps a second the store syncs about once a
+/// second.
+pub const USE_BLOCK_MAX: u64 = 1 << 22;
+
+/// Uses that a stripe draws from its version's block at once, so that threads do not share a
+/// counter on each call.
+pub const USE_LOT: u64 = 256;
+
+/// Messages waiting in one actor's mailbox. At 0.4 us each the last one waits under a millisecond.
+pub const MAILBOX_MAX: usize = 1024;
+
+/// How long a message may wait for its answer unless its sender says otherwise.
+pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long `quiesce` and `close` wait for permits to come back. A section does at most 64 KiB of
+/// work, about 20 us; a second means that a thread is stopped in a debugger or the machine is gone.
+pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long `Stop` lets operations under way finish unless told otherwise.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a call may wait for the audit sink before it is refused.
+pub const AUDIT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Bytes of audit records that one stripe buffers before callers are refused.
+pub const AUDIT_STRIPE_BYTES_MAX: usize = 1 << 20;
+
+/// Longest principal, request id or source in an audit record, in bytes; a longer one is refused
+/// where it is bound, so that a record is never cut.
+pub const CALLER_FIELD_BYTES_MAX: usize = 256;
+
+/// Rebuilds of one actor within [`REBUILD_WINDOW`] before the engine fails closed.
+pub const REBUILDS_MAX: u32 = 3;
+
+/// The window in which [`REBUILDS_MAX`] counts.
+pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
+
+/// Largest configuration file in bytes.
+pub const CONFIG_BYTES_MAX: usize = 1 << 20;
+
+/// Plaintext bytes in a chunk of a sealed object (c2sp.org/chunked-encryption).
+pub const CHUNK_BYTES: usize = 16 * 1024;
