@@ -1,0 +1,17 @@
+//! Master keys: identity, versions, states and their transitions.
+//!
+//! A master key is an id and a row of versions. Wrapping uses the newest version, unwrapping the
+//! one that the envelope names. Everything in here is pure: the same record, mutation and time
+//! give the same answer, whatever backend keeps the record.
+
+mod id;
+mod record;
+mod transition;
+
+pub use id::KeyId;
+pub use record::{
+    KeyDescription, KeyPolicy, KeyState, KeyVersion, VersionDescription, VersionState, VersionTag,
+};
+pub(crate) use record::{KeyRecord, Material, VersionRecord};
+pub use transition::Mutation;
+pub(crate) use transition::{NewVersion, Outcome, apply};

@@ -1,0 +1,40 @@
+//! Key bytes of a fixed size on the heap, wiped when dropped.
+
+use zeroize::Zeroize;
+
+/// `N` secret bytes, at one address from birth to wipe.
+pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
+
+impl<const N: usize> Secret<N> {
+    /// New secret bytes, filled in place.
+    pub(crate) fn fill_with<E>(
+        fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut secret = Self(Box::new([0; N]));
+        fill(&mut secret.0)?;
+        Ok(secret)
+    }
+
+    /// A copy of `bytes`, which remain the caller's to wipe; `None` if the length is another.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Option<Self> {
+        Self::fill_with(|secret| {
+            if bytes.len() != N {
+                return Err(());
+            }
+            secret.copy_from_slice(bytes);
+            Ok(())
+        })
+        .ok()
+    }
+
+    /// The bytes. Whoever writes this word answers for where they go.
+    pub(crate) fn expose(&self) -> &[u8; N] {
+        &self.0
+    }
+}
+
+impl<const N: usize> Drop for Secret<N> {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
+}
