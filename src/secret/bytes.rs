@@ -6,11 +6,16 @@ use zeroize::Zeroize;
 pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
+    /// `N` zeroes, to be filled in place.
+    pub(crate) fn zeroes() -> Self {
+        Self(Box::new([0; N]))
+    }
+
     /// New secret bytes, filled in place.
     pub(crate) fn fill_with<E>(
         fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let mut secret = Self(Box::new([0; N]));
+        let mut secret = Self::zeroes();
         fill(&mut secret.0)?;
         Ok(secret)
     }
@@ -30,6 +35,11 @@ impl<const N: usize> Secret<N> {
     /// The bytes. Whoever writes this word answers for where they go.
     pub(crate) fn expose(&self) -> &[u8; N] {
         &self.0
+    }
+
+    /// The bytes, to be written.
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8; N] {
+        &mut self.0
     }
 }
 

@@ -1,0 +1,45 @@
+//! `Seal[key](nonce, aad, plaintext)` of records at rest: AES-256-GCM-SIV (RFC 8452), by the
+//! `aes-gcm-siv` crate.
+//!
+//! Runs only on the engine's own threads, whose stacks are scrubbed after: the crate leaves a round
+//! key on its caller's stack. Keys in use are `aws-lc-rs`'s; in tests each checks the other.
+
+use aes_gcm_siv::aead::{AeadInOut, KeyInit};
+use aes_gcm_siv::{Aes256GcmSiv, Nonce, Tag};
+
+use super::Failed;
+use super::aead::{KEY_BYTES, NONCE_BYTES, TAG_BYTES};
+
+/// Encrypts `buffer` in place and gives the tag.
+///
+/// # Errors
+/// [`Failed`] past the mode's limit of 2^36 bytes.
+pub(crate) fn seal(
+    key: &[u8; KEY_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+    aad: &[u8],
+    buffer: &mut [u8],
+) -> Result<[u8; TAG_BYTES], Failed> {
+    let cipher = Aes256GcmSiv::new(key.into());
+    let tag = cipher
+        .encrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into())
+        .map_err(|_| Failed)?;
+    Ok(tag.into())
+}
+
+/// Decrypts `buffer` in place.
+///
+/// # Errors
+/// [`Failed`] if it does not open; `buffer` is then not to be used.
+pub(crate) fn open(
+    key: &[u8; KEY_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+    aad: &[u8],
+    buffer: &mut [u8],
+    tag: &[u8; TAG_BYTES],
+) -> Result<(), Failed> {
+    let cipher = Aes256GcmSiv::new(key.into());
+    cipher
+        .decrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into(), &Tag::from(*tag))
+        .map_err(|_| Failed)
+}
