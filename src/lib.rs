@@ -4,6 +4,7 @@ pub mod backend;
 pub mod clock;
 pub mod context;
 mod crypto;
+pub mod envelope;
 pub mod error;
 pub mod key;
 pub mod limits;
