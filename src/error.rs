@@ -42,6 +42,9 @@ pub enum Error {
     /// The host called with arguments that no input of others can cause.
     #[error("wrong use of the interface: {0}")]
     ApiMisuse(&'static str),
+    /// The system gives no random bytes: no key can be made.
+    #[error("the system gives no random bytes")]
+    Randomness,
     /// A bug of the engine.
     #[error("this should not happen, please report it: {0}")]
     Unreachable(&'static str),
@@ -422,6 +425,9 @@ pub enum LifecycleError {
         /// What to do instead, with its own punctuation; may be empty.
         hint: &'static str,
     },
+    /// The backend does not close within the deadline; the engine stays closed until it does.
+    #[error("the backend does not close in time; the engine stays closed until it does")]
+    BackendHung,
     /// Permits did not come back within their second; the engine stays closed.
     #[error("{0} permits did not come back in time; the engine stays closed until they do")]
     Stuck(u64),

@@ -21,6 +21,7 @@ use super::{KeyId, KeyRecord, KeyState, KeyVersion, Material, VersionRecord, Ver
 use crate::crypto::aead::AeadKey;
 use crate::crypto::schedule;
 use crate::error::{EnvelopeError, Error, KeyError};
+use crate::gate::Class;
 
 /// All keys of one backend.
 #[derive(Default)]
@@ -178,6 +179,31 @@ impl KeyView {
             .filter(|version| version.tag == tag)
             .ok_or(EnvelopeError::UnknownKeyVersion)?;
         Ok(version.usable_keys()?)
+    }
+
+    /// Whether a stream that began under this version may go on.
+    ///
+    /// # Errors
+    /// As [`Self::for_unwrap`]; a stream that seals also ends where wrapping does, but for rotation:
+    /// it keeps the key that it has.
+    #[inline]
+    pub(crate) fn check_stream(
+        &self,
+        class: Class,
+        version: KeyVersion,
+        tag: VersionTag,
+    ) -> Result<(), Error> {
+        if class == Class::Write {
+            self.for_wrap()?;
+        }
+        self.for_unwrap(version, tag)?;
+        Ok(())
+    }
+
+    /// The use count of the current version, and the number of it.
+    pub(crate) fn current_uses(&self) -> Option<(KeyVersion, &UseCounter)> {
+        let current = self.versions.last()?;
+        Some((current.version, &current.keys.as_ref()?.uses))
     }
 
     fn version(&self, version: KeyVersion) -> Option<&VersionView> {

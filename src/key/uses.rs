@@ -96,12 +96,21 @@ impl UseCounter {
     }
 
     /// The total to reserve next: 2^16 more, and from then on as many as this run has reserved
-    /// already, up to 2^22. `None` at the end of the version's uses.
-    pub(crate) fn next_total(&self) -> Option<u64> {
+    /// already, up to 2^22; not past `soft_limit` in one step, so that reaching it is seen. `None`
+    /// at the end of the version's uses.
+    pub(crate) fn next_total(&self, soft_limit: Option<u64>) -> Option<u64> {
         let reserved = self.reserved.load(Ordering::Acquire);
         let block = (reserved - self.base).clamp(USE_BLOCK_MIN, USE_BLOCK_MAX);
-        let total = (reserved + block).min(USES_PER_VERSION_MAX);
+        let limit = soft_limit.filter(|limit| reserved < *limit).unwrap_or(USES_PER_VERSION_MAX);
+        let total = (reserved + block).min(limit).min(USES_PER_VERSION_MAX);
         (total > reserved).then_some(total)
+    }
+
+    /// Whether callers have less than half of the last block left.
+    pub(crate) fn is_low(&self) -> bool {
+        let ask_at = self.ask_at.load(Ordering::Relaxed);
+        // The mark is taken down by the caller that asks.
+        ask_at == u64::MAX || self.drawn() >= ask_at
     }
 
     /// Uses drawn so far, those of earlier runs included; at most one lot a stripe too many.
@@ -145,7 +154,7 @@ mod tests {
     #[test]
     fn the_next_block_is_asked_for_once_at_half() {
         let uses = UseCounter::new(0);
-        uses.reserve(uses.next_total().unwrap());
+        uses.reserve(uses.next_total(None).unwrap());
         let asked: Vec<u64> =
             (1..=USE_BLOCK_MIN).filter(|_| uses.draw(0, 1) == Draw::TakenLow).collect();
         assert_eq!(asked.len(), 1);
@@ -158,7 +167,7 @@ mod tests {
         let uses = UseCounter::new(7);
         let mut last = 7;
         let mut blocks = Vec::new();
-        while let Some(total) = uses.next_total() {
+        while let Some(total) = uses.next_total(None) {
             blocks.push(total - last);
             last = total;
             uses.reserve(total);
@@ -167,7 +176,7 @@ mod tests {
         assert_eq!(blocks.iter().max(), Some(&USE_BLOCK_MAX));
         assert_eq!(last, USES_PER_VERSION_MAX);
         let spent = UseCounter::new(USES_PER_VERSION_MAX);
-        assert_eq!((spent.draw(0, 1), spent.next_total()), (Draw::Exhausted, None));
+        assert_eq!((spent.draw(0, 1), spent.next_total(None)), (Draw::Exhausted, None));
     }
 
     #[test]

@@ -1,0 +1,95 @@
+//! Validated settings, one struct per concern.
+
+mod file;
+
+use crate::audit::Release;
+use crate::backend::local::LocalConfig;
+use crate::backend::static_key::StaticConfig;
+use crate::key::KeyId;
+
+/// Everything an engine is configured with.
+///
+/// Made in code, or read from a file by [`Config::from_toml`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How strict the engine is with the rest.
+    pub profile: Profile,
+    /// Where master keys are kept.
+    pub backend: BackendConfig,
+    /// The key that is used where a call names none.
+    pub default_key: Option<KeyId>,
+    /// When plaintext may leave, relative to its record.
+    pub audit: AuditConfig,
+    /// What the engine assumes of its host.
+    pub host: HostConfig,
+}
+
+impl Config {
+    /// The defaults with `backend`, and the default key that [`init`](crate::keystore::init) makes.
+    #[must_use]
+    pub fn new(backend: impl Into<BackendConfig>) -> Self {
+        Self {
+            profile: Profile::Production,
+            backend: backend.into(),
+            default_key: KeyId::new(DEFAULT_KEY).ok(),
+            audit: AuditConfig::default(),
+            host: HostConfig::default(),
+        }
+    }
+}
+
+/// The id of the key that `init` makes unless told otherwise.
+pub const DEFAULT_KEY: &str = "default";
+
+/// How strict an engine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Profile {
+    /// Settings that are unsafe outside development are allowed, with a warning at every start.
+    Development,
+    /// They are refused.
+    #[default]
+    Production,
+}
+
+/// Where master keys are kept.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum BackendConfig {
+    /// In a directory on this machine.
+    Local(LocalConfig),
+    /// One key, from the environment or a file.
+    Static(StaticConfig),
+}
+
+impl From<LocalConfig> for BackendConfig {
+    fn from(local: LocalConfig) -> Self {
+        Self::Local(local)
+    }
+}
+
+impl From<StaticConfig> for BackendConfig {
+    fn from(config: StaticConfig) -> Self {
+        Self::Static(config)
+    }
+}
+
+/// The audit trail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditConfig {
+    /// When plaintext may leave: after its record was accepted, unless set otherwise.
+    pub release: Release,
+}
+
+/// What the engine assumes of its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostConfig {
+    /// Whether the machine may be snapshotted or cloned while it runs: every key and nonce is then
+    /// drawn anew, with bytes of the operating system mixed in, and objects are sealed with
+    /// AES-256-GCM-SIV.
+    pub cloned_host: bool,
+}
