@@ -1,5 +1,8 @@
 //! Portcullis: a key-management engine that a host process embeds.
 
+#[path = "../actors/mod.rs"]
+#[allow(dead_code)]
+mod actors;
 pub mod clock;
 pub mod context;
 pub mod error;
