@@ -1,6 +1,9 @@
 //! Portcullis: a key-management engine that a host process embeds.
 
 pub mod backend;
+#[path = "../actors/mod.rs"]
+#[allow(dead_code)]
+mod actors;
 pub mod clock;
 pub mod context;
 mod crypto;

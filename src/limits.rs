@@ -118,6 +118,17 @@ pub const REBUILDS_MAX: u32 = 3;
 /// The window in which [`REBUILDS_MAX`] counts.
 pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
 
+/// How long the first rebuild of an actor within [`REBUILD_WINDOW`] waits; each further one waits
+/// twice as long. A panic that repeats at once must not spin.
+pub const REBUILD_BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// Longest wait before a rebuild.
+pub const REBUILD_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Threads for blocking work (Argon2, the sync of a file) beside each of the engine's own threads.
+/// tokio's default is 512.
+pub const BLOCKING_THREADS_MAX: usize = 4;
+
 /// Largest configuration file in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
