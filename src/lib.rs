@@ -7,4 +7,5 @@ mod crypto;
 pub mod error;
 pub mod key;
 pub mod limits;
+mod object;
 mod secret;
