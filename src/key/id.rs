@@ -19,23 +19,15 @@ impl KeyId {
     /// [`KeyError::Invalid`] if it is not one. The id is not repeated in the error: it may be ten
     /// megabytes of somebody's terminal escapes.
     pub fn new(id: &str) -> Result<Self, KeyError> {
-        let problem = if id.is_empty() {
-            "is empty"
-        } else if id.len() > KEY_ID_BYTES_MAX {
-            "is longer than 128 bytes"
-        } else if !id.bytes().all(is_id_byte) {
-            "has a character outside A-Z a-z 0-9 . _ / -"
-        } else if id.contains("..") {
-            "contains `..`"
-        } else if id.split('/').any(str::is_empty) {
-            "has an empty step between slashes"
-        } else {
-            return Ok(Self(Arc::from(id)));
-        };
-        Err(KeyError::Invalid {
-            field: "key id",
-            problem,
-        })
+        match problem(id) {
+            Some(problem) => Err(KeyError::Invalid { field: "key id", problem }),
+            None => Ok(Self(Arc::from(id))),
+        }
+    }
+
+    /// Whether [`Self::new`] takes `id`.
+    pub(crate) fn is_valid(id: &str) -> bool {
+        problem(id).is_none()
     }
 
     /// The id as text.
@@ -52,11 +44,7 @@ impl KeyId {
     /// (RFC 4648 base32hex without padding). The two never meet because their first bytes differ.
     #[must_use]
     pub fn storage_name(&self) -> String {
-        let escaped: usize = self
-            .0
-            .bytes()
-            .map(|b| 1 + usize::from(escape(b).is_some()))
-            .sum();
+        let escaped: usize = self.0.bytes().map(|b| 1 + usize::from(escape(b).is_some())).sum();
         if escaped < STORAGE_NAME_BYTES_MAX {
             let mut name = String::with_capacity(escaped + 1);
             name.push('k');
@@ -75,6 +63,22 @@ impl KeyId {
 
 /// The file name limit of every file system the engine is likely to meet.
 const STORAGE_NAME_BYTES_MAX: usize = 255;
+
+fn problem(id: &str) -> Option<&'static str> {
+    if id.is_empty() {
+        Some("is empty")
+    } else if id.len() > KEY_ID_BYTES_MAX {
+        Some("is longer than 128 bytes")
+    } else if !id.bytes().all(is_id_byte) {
+        Some("has a character outside A-Z a-z 0-9 . _ / -")
+    } else if id.contains("..") {
+        Some("contains `..`")
+    } else if id.split('/').any(str::is_empty) {
+        Some("has an empty step between slashes")
+    } else {
+        None
+    }
+}
 
 fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'/' | b'-')
@@ -159,9 +163,9 @@ mod tests {
     #[test]
     fn ids_that_could_leave_a_directory_or_a_terminal_are_refused() {
         let long = "a".repeat(10 << 20);
-        for id in [
-            "", "..", "a/../b", "a..b", "/a", "a/", "a//b", "a\0b", "a b", "\u{e9}", "a\n", &long,
-        ] {
+        for id in
+            ["", "..", "a/../b", "a..b", "/a", "a/", "a//b", "a\0b", "a b", "\u{e9}", "a\n", &long]
+        {
             assert!(KeyId::new(id).is_err());
         }
         for id in ["a", "a/b", ".a", "a-", "A.b_c-d/e", &"x".repeat(128)] {
@@ -171,10 +175,7 @@ mod tests {
 
     #[test]
     fn storage_names_are_fixed() {
-        assert_eq!(
-            KeyId::new("tenant/a-1.x_y").unwrap().storage_name(),
-            "ktenant_sa_h1_dx_uy"
-        );
+        assert_eq!(KeyId::new("tenant/a-1.x_y").unwrap().storage_name(), "ktenant_sa_h1_dx_uy");
         let worst = KeyId::new(&"-".repeat(128)).unwrap().storage_name();
         assert!(worst.starts_with('b') && worst.len() <= 255, "{worst}");
     }

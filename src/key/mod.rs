@@ -6,7 +6,9 @@
 
 mod id;
 mod record;
+pub(crate) mod table;
 mod transition;
+pub(crate) mod uses;
 
 pub use id::KeyId;
 pub use record::{

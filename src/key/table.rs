@@ -1,0 +1,224 @@
+//! Keys as their users see them: what callers' threads read while the backend's actor changes it.
+//!
+//! One cell a key, found by id without locks; in each cell an immutable view that is replaced
+//! whole. A cell is never removed: a destroyed key leaves a view without material, so the map only
+//! grows and nothing is freed behind its readers' backs.
+//!
+//! Invariants:
+//!
+//! 1. Views are read only inside a section of the gate. Whoever replaced a view and waited for
+//!    quiescence knows that nobody uses the old one, and that its keys are wiped.
+//! 2. A version's keys are shared between successive views of its key, so that a change of state
+//!    costs no key derivation and loses no use count.
+
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::VersionTag;
+use super::uses::UseCounter;
+use super::{KeyId, KeyRecord, KeyState, KeyVersion, Material, VersionRecord, VersionState};
+use crate::crypto::aead::AeadKey;
+use crate::crypto::schedule;
+use crate::error::{EnvelopeError, Error, KeyError};
+
+/// All keys of one backend.
+#[derive(Default)]
+pub(crate) struct KeyTable {
+    keys: papaya::HashMap<KeyId, Arc<KeyCell>>,
+}
+
+impl KeyTable {
+    /// A table of `records`.
+    pub(crate) fn of<'a>(records: impl IntoIterator<Item = &'a Arc<KeyRecord>>) -> Self {
+        let table = Self::default();
+        for record in records {
+            table.publish(record);
+        }
+        table
+    }
+
+    /// Lets `look` see the cell of the key `id`.
+    #[inline]
+    pub(crate) fn with<R>(&self, id: &str, look: impl FnOnce(Option<&Arc<KeyCell>>) -> R) -> R {
+        let keys = self.keys.pin();
+        look(keys.get(id))
+    }
+
+    /// Replaces the view of `record`'s key, for all sections that begin from now on.
+    pub(crate) fn publish(&self, record: &KeyRecord) {
+        let keys = self.keys.pin();
+        match keys.get(&record.id) {
+            Some(cell) => {
+                let view = KeyView::of(record, Some(&cell.view.load()));
+                cell.view.store(Arc::new(view));
+            }
+            None => {
+                let view = KeyView::of(record, None);
+                keys.insert(
+                    record.id.clone(),
+                    Arc::new(KeyCell { view: ArcSwap::from_pointee(view) }),
+                );
+            }
+        }
+    }
+
+    /// Takes the keys out of every view, whoever still holds a cell. After this and quiescence no
+    /// key of the table is in memory.
+    pub(crate) fn withdraw(&self) {
+        let keys = self.keys.pin();
+        for cell in keys.values() {
+            let view = KeyView {
+                state: KeyState::Destroyed,
+                versions: Vec::new(),
+                ..*cell.view.load().as_ref()
+            };
+            cell.view.store(Arc::new(view));
+        }
+    }
+
+    /// Keys in the table, tombstones included.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+/// One key: the place where its view is.
+pub(crate) struct KeyCell {
+    view: ArcSwap<KeyView>,
+}
+
+impl KeyCell {
+    /// The view at this moment.
+    #[inline]
+    pub(crate) fn view(&self) -> Guard<Arc<KeyView>> {
+        self.view.load()
+    }
+}
+
+/// One key at one moment.
+pub(crate) struct KeyView {
+    state: KeyState,
+    allow_decrypt_when_disabled: bool,
+    open_only: bool,
+    /// In ascending order without gaps.
+    versions: Vec<VersionView>,
+}
+
+/// One version at one moment.
+pub(crate) struct VersionView {
+    pub(crate) version: KeyVersion,
+    pub(crate) tag: VersionTag,
+    state: VersionState,
+    /// Absent where the backend keeps the material, and once it is erased.
+    keys: Option<Arc<VersionKeys>>,
+}
+
+impl KeyView {
+    fn of(record: &KeyRecord, before: Option<&Self>) -> Self {
+        let keys_of = |version: &VersionRecord| {
+            let material = version.material.as_ref()?;
+            let shared = before.and_then(|before| before.version(version.version));
+            let shared = shared.filter(|shared| shared.tag == version.tag)?.keys.clone();
+            let keys = shared.unwrap_or_else(|| Arc::new(VersionKeys::new(version, material)));
+            keys.uses.reserve(version.uses_reserved);
+            Some(keys)
+        };
+        let versions = record.versions.iter().map(|version| VersionView {
+            version: version.version,
+            tag: version.tag,
+            state: version.state,
+            keys: keys_of(version),
+        });
+        Self {
+            state: record.state,
+            allow_decrypt_when_disabled: record.policy.allow_decrypt_when_disabled,
+            open_only: record.open_only,
+            versions: versions.collect(),
+        }
+    }
+
+    /// The version that wraps, with its keys.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key's state does not allow wrapping.
+    #[inline]
+    pub(crate) fn for_wrap(&self) -> Result<(&VersionView, &VersionKeys), KeyError> {
+        match self.state {
+            KeyState::Enabled if self.open_only => return Err(KeyError::OpenOnly),
+            KeyState::Enabled => {}
+            KeyState::Disabled => return Err(KeyError::Disabled),
+            KeyState::PendingDeletion { .. } => return Err(KeyError::PendingDeletion),
+            KeyState::Destroyed => return Err(KeyError::Destroyed),
+        }
+        let current = self.versions.last().ok_or(KeyError::NotFound)?;
+        Ok((current, current.usable_keys()?))
+    }
+
+    /// The version that an envelope names, with its keys.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the state of key or version does not allow unwrapping,
+    /// [`EnvelopeError::UnknownKeyVersion`] if the version is not of this history.
+    #[inline]
+    pub(crate) fn for_unwrap(
+        &self,
+        version: KeyVersion,
+        tag: VersionTag,
+    ) -> Result<&VersionKeys, Error> {
+        match self.state {
+            KeyState::Enabled => {}
+            KeyState::Disabled if self.allow_decrypt_when_disabled => {}
+            KeyState::Disabled => return Err(KeyError::Disabled.into()),
+            KeyState::PendingDeletion { .. } => return Err(KeyError::PendingDeletion.into()),
+            KeyState::Destroyed => return Err(KeyError::Destroyed.into()),
+        }
+        let version = self
+            .version(version)
+            .filter(|version| version.tag == tag)
+            .ok_or(EnvelopeError::UnknownKeyVersion)?;
+        Ok(version.usable_keys()?)
+    }
+
+    fn version(&self, version: KeyVersion) -> Option<&VersionView> {
+        let first = self.versions.first()?.version.number();
+        let index = version.number().checked_sub(first)?;
+        self.versions.get(usize::try_from(index).ok()?)
+    }
+}
+
+impl VersionView {
+    fn usable_keys(&self) -> Result<&VersionKeys, KeyError> {
+        match (self.state, &self.keys) {
+            (VersionState::Active, Some(keys)) => Ok(keys),
+            (VersionState::Retired, _) => Err(KeyError::VersionRetired(self.version.number())),
+            (VersionState::Destroyed, _) | (VersionState::Active, None) => {
+                Err(KeyError::VersionDestroyed(self.version.number()))
+            }
+        }
+    }
+}
+
+/// What one version works with.
+pub(crate) struct VersionKeys {
+    material: Material,
+    /// Derived at the first use: a large store opens without deriving keys that nobody asks for.
+    wrap: OnceLock<AeadKey>,
+    pub(crate) uses: UseCounter,
+}
+
+impl VersionKeys {
+    fn new(version: &VersionRecord, material: &Material) -> Self {
+        Self {
+            material: Arc::clone(material),
+            wrap: OnceLock::new(),
+            uses: UseCounter::new(version.uses_reserved),
+        }
+    }
+
+    /// The key that wraps data keys.
+    #[inline]
+    pub(crate) fn wrap(&self) -> &AeadKey {
+        self.wrap.get_or_init(|| schedule::wrap_key(&self.material))
+    }
+}
