@@ -24,6 +24,8 @@ pub mod bench;
 pub(crate) mod chunk;
 pub(crate) mod payload;
 pub(crate) mod pipe;
+#[cfg(test)]
+mod probe;
 pub(crate) mod stream;
 #[cfg(test)]
 mod vectors;

@@ -3,7 +3,9 @@
 
 use zeroize::Zeroize;
 
-use super::chunk::{ChunkCipher, HEADER_BYTES, Header, SEALED_CHUNK_BYTES, plain_size, sealed_size};
+use super::chunk::{
+    ChunkCipher, HEADER_BYTES, Header, SEALED_CHUNK_BYTES, plain_size, sealed_size,
+};
 use crate::crypto::aead::TAG_BYTES;
 use crate::error::{Error, ObjectError};
 use crate::limits::{CHUNK_BYTES, PAYLOAD_BYTES_MAX};
@@ -67,11 +69,7 @@ pub(crate) fn open_payload(
 }
 
 /// Seals all of `plain` into `out`, which has its exact size.
-pub(crate) fn seal_chunks(
-    cipher: &ChunkCipher,
-    plain: &[u8],
-    out: &mut [u8],
-) -> Result<(), Error> {
+pub(crate) fn seal_chunks(cipher: &ChunkCipher, plain: &[u8], out: &mut [u8]) -> Result<(), Error> {
     let (full, last) = plain.as_chunks::<CHUNK_BYTES>();
     let (full_out, last_out) = out.as_chunks_mut::<SEALED_CHUNK_BYTES>();
     let mut number = 0;

@@ -85,11 +85,7 @@ impl Direction for Seal {
     fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError> {
         let is_last = waiting < CHUNK_BYTES;
         let input = waiting.min(CHUNK_BYTES);
-        Ok((ended || !is_last).then_some(Step {
-            input,
-            output: input + TAG_BYTES,
-            is_last,
-        }))
+        Ok((ended || !is_last).then_some(Step { input, output: input + TAG_BYTES, is_last }))
     }
 
     fn turn(cipher: &ChunkCipher, number: u64, input: &[u8], out: &mut [u8]) -> Result<(), Error> {
@@ -106,13 +102,7 @@ impl Direction for Open {
     const OUTPUT_BYTES_MAX: usize = CHUNK_BYTES;
 
     fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError> {
-        let step = |input, output, is_last| {
-            Ok(Some(Step {
-                input,
-                output,
-                is_last,
-            }))
-        };
+        let step = |input, output, is_last| Ok(Some(Step { input, output, is_last }));
         match waiting {
             FULL_AND_MORE.. => step(SEALED_CHUNK_BYTES, CHUNK_BYTES, false),
             _ if !ended => Ok(None),
@@ -246,9 +236,7 @@ impl<D: Direction> Pipe<D> {
                 let waiting = self.output.waiting();
                 operation.section(|_| copy_front(waiting, out))
             }
-            State::Head => self
-                .begin(operation)
-                .and_then(|()| self.step(operation, out)),
+            State::Head => self.begin(operation).and_then(|()| self.step(operation, out)),
             State::Body | State::Tail => self.step(operation, out),
         };
         let taken = taken.map_err(|error| self.cut(error))?;
