@@ -4,13 +4,14 @@ use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk, Salt};
 
 use super::Failed;
 
-/// Longest pseudorandom key that [`expand`] takes, in bytes: one block of SHA-512's HMAC.
-const PRK_BYTES_MAX: usize = 80;
+/// Longest pseudorandom key that [`expand`] takes, in bytes: what `aws-lc-rs` takes
+/// without a panic.
+const PRK_BYTES_MAX: usize = 64;
 
 /// `out = HKDF-Expand-SHA-512(prk, info[0] || info[1] || ...)`: RFC 5869, section 2.3.
 ///
 /// # Errors
-/// [`Failed`] if `out` is longer than 255 blocks or `prk` is longer than 80 bytes.
+/// [`Failed`] if `out` is longer than 255 blocks or `prk` is longer than 64 bytes.
 pub(crate) fn expand(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<(), Failed> {
     if prk.len() > PRK_BYTES_MAX {
         return Err(Failed);
