@@ -39,6 +39,9 @@ pub enum Error {
     /// The engine's state does not allow it.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    /// A field that audit records would carry is not acceptable.
+    #[error(transparent)]
+    AuditField(#[from] AuditFieldError),
     /// The host called with arguments that no input of others can cause.
     #[error("wrong use of the interface: {0}")]
     ApiMisuse(&'static str),
@@ -437,4 +440,15 @@ pub enum LifecycleError {
     /// The engine's threads could not be started or were lost.
     #[error("the engine's threads are gone: {0}")]
     Threads(&'static str),
+}
+
+/// A field that audit records would carry is not acceptable. Its text is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+#[non_exhaustive]
+pub struct AuditFieldError {
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
 }

@@ -112,6 +112,16 @@ pub const AUDIT_STRIPE_BYTES_MAX: usize = 1 << 20;
 /// where it is bound, so that a record is never cut.
 pub const CALLER_FIELD_BYTES_MAX: usize = 256;
 
+/// Longest bucket or object name in an audit record, in bytes: S3 ends at 1024.
+pub const RESOURCE_NAME_BYTES_MAX: usize = 1024;
+
+/// First pause before records are offered again to an audit sink that failed; each further one is
+/// twice as long.
+pub const AUDIT_RETRY_MIN: Duration = Duration::from_millis(10);
+
+/// Longest pause before records are offered again to an audit sink that failed.
+pub const AUDIT_RETRY_MAX: Duration = Duration::from_secs(1);
+
 /// Rebuilds of one actor within [`REBUILD_WINDOW`] before the engine fails closed.
 pub const REBUILDS_MAX: u32 = 3;
 

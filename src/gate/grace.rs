@@ -59,11 +59,7 @@ impl<G: Deref<Target = Gate> + Unpin> Future for Quiesce<G> {
             // Others wait for the flip that ended, or to begin the next.
             gate.waiters.wake_all();
         }
-        if served {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        if served { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
@@ -136,10 +132,7 @@ impl Grace {
             }
             self.end(stripes);
         }
-        Progress {
-            served: self.ended >= wanted,
-            ended: self.ended != ended_before,
-        }
+        Progress { served: self.ended >= wanted, ended: self.ended != ended_before }
     }
 
     /// Turns entries to the other side, and asks the permits of the old one to wake us.

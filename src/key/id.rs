@@ -19,7 +19,6 @@ impl KeyId {
     /// [`KeyError::Invalid`] if it is not one. The id is not repeated in the error: it may be ten
     /// megabytes of somebody's terminal escapes.
     pub fn new(id: &str) -> Result<Self, KeyError> {
-<<<<<<< HEAD
         match problem(id) {
             Some(problem) => Err(KeyError::Invalid { field: "key id", problem }),
             None => Ok(Self(Arc::from(id))),
@@ -29,22 +28,6 @@ impl KeyId {
     /// Whether [`Self::new`] takes `id`.
     pub(crate) fn is_valid(id: &str) -> bool {
         problem(id).is_none()
-=======
-        let problem = if id.is_empty() {
-            "is empty"
-        } else if id.len() > KEY_ID_BYTES_MAX {
-            "is longer than 128 bytes"
-        } else if !id.bytes().all(is_id_byte) {
-            "has a character outside A-Z a-z 0-9 . _ / -"
-        } else if id.contains("..") {
-            "contains `..`"
-        } else if id.split('/').any(str::is_empty) {
-            "has an empty step between slashes"
-        } else {
-            return Ok(Self(Arc::from(id)));
-        };
-        Err(KeyError::Invalid { field: "key id", problem })
->>>>>>> frame
     }
 
     /// The id as text.
