@@ -10,8 +10,8 @@
 //! Cost: one short lock to begin waiting and one to end it; none for an answer that is there at
 //! the first poll.
 
-use core::future::Future;
-use core::pin::Pin;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -88,6 +88,22 @@ impl Timer {
     /// A future that is ready at `moment`.
     pub(crate) fn at(&self, moment: Instant) -> Alarm {
         Alarm { timer: self.clone(), moment, id: None }
+    }
+
+    /// What `future` comes to, or how the wait ended if that is not within `time`.
+    pub(crate) async fn within<F: Future>(
+        &self,
+        time: Duration,
+        future: F,
+    ) -> Result<F::Output, Rang> {
+        let mut alarm = pin!(self.at(self.after(time)));
+        let mut future = pin!(future);
+        // The future first: what is there is given, however late it is asked for.
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => alarm.as_mut().poll(cx).map(Err),
+        })
+        .await
     }
 
     /// Whether the timer has ended.
