@@ -274,10 +274,7 @@ impl KeystoreError {
     /// `problem` with `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, problem: KeystoreProblem) -> Self {
-        Self {
-            path: path.into(),
-            problem,
-        }
+        Self { path: path.into(), problem }
     }
 }
 
@@ -333,6 +330,9 @@ pub enum KeystoreProblem {
         /// The mode required.
         expected: u32,
     },
+    /// The system gives no random bytes.
+    #[error("cannot be written: the system gives no random bytes")]
+    NoRandomness,
     /// There is no keystore here.
     #[error("holds no keystore; `init` makes one")]
     NotInitialised,
