@@ -336,6 +336,9 @@ pub enum KeystoreProblem {
         /// The mode required.
         expected: u32,
     },
+    /// The system gives no random bytes.
+    #[error("cannot be written: the system gives no random bytes")]
+    NoRandomness,
     /// There is no keystore here.
     #[error("holds no keystore; `init` makes one")]
     NotInitialised,

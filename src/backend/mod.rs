@@ -5,6 +5,10 @@
 //! where it is *in-process*: the engine then derives the wrap keys from the records' material and
 //! uses them on the callers' threads.
 
+#[cfg(feature = "local")]
+pub(crate) mod local;
+pub(crate) mod source;
+
 use core::future::Future;
 use core::pin::Pin;
 use std::collections::BTreeMap;
