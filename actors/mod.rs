@@ -19,7 +19,12 @@
 //! |---|---|---|---|---|
 //! | [`watch::Watch`] (last) | control | what is kept alive, and how often it died | obituaries | its owner: given up |
 
+pub(crate) mod ask;
+pub(crate) mod audit;
+pub(crate) mod backend;
+pub(crate) mod lifecycle;
 pub(crate) mod port;
+pub(crate) mod reaper;
 pub(crate) mod system;
 pub(crate) mod timer;
 pub(crate) mod watch;

@@ -29,7 +29,7 @@ use actix::{Actor, Addr, Context, Handler, Message};
 use arc_swap::{ArcSwap, Guard};
 use tokio::time::Instant;
 
-pub(crate) use self::delivery::Delivery;
+pub(crate) use self::delivery::{Begun, Delivery};
 use self::delivery::{Asker, Desk, Pass, Stage, Standing};
 pub(crate) use self::tally::Counters;
 use super::timer::{Rang, Timer};

@@ -1,10 +1,11 @@
 //! Validated settings, one struct per concern.
 
-mod file;
+use std::path::Path;
 
 use crate::audit::Release;
 use crate::backend::local::LocalConfig;
 use crate::backend::static_key::StaticConfig;
+use crate::error::{ConfigErrors, ConfigProblem};
 use crate::key::KeyId;
 
 /// Everything an engine is configured with.
@@ -26,6 +27,22 @@ pub struct Config {
 }
 
 impl Config {
+    /// Everything that is wrong with it.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with each problem.
+    pub fn check(&self) -> Result<(), ConfigErrors> {
+        let mut problems = Vec::new();
+        if self.profile == Profile::Production && self.audit.release == Release::Unaudited {
+            problems.push(ConfigProblem {
+                line: None,
+                field: "audit.release".to_owned(),
+                problem: "is `unaudited`, which the production profile refuses".to_owned(),
+            });
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors { problems }) }
+    }
+
     /// The defaults with `backend`, and the default key that [`init`](crate::keystore::init) makes.
     #[must_use]
     pub fn new(backend: impl Into<BackendConfig>) -> Self {
@@ -62,6 +79,26 @@ pub enum BackendConfig {
     Local(LocalConfig),
     /// One key, from the environment or a file.
     Static(StaticConfig),
+}
+
+impl BackendConfig {
+    /// Whether `other` names the same store, so that a generation can share it with its successor.
+    pub(crate) fn is_same_store(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local(this), Self::Local(other)) => same_path(&this.directory, &other.directory),
+            // Reading it again costs nothing, and finds a new key.
+            (Self::Static(_), Self::Static(_))
+            | (Self::Local(_), Self::Static(_))
+            | (Self::Static(_), Self::Local(_)) => false,
+        }
+    }
+}
+
+fn same_path(this: &Path, other: &Path) -> bool {
+    match (this.canonicalize(), other.canonicalize()) {
+        (Ok(this), Ok(other)) => this == other,
+        (_, _) => this == other,
+    }
 }
 
 impl From<LocalConfig> for BackendConfig {

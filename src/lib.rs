@@ -26,6 +26,15 @@ pub use error::Error;
 pub use object::Suite;
 pub use plane::{NeedsHop, TryError};
 
+/// Messages that an engine answers: see [`Ask`].
+pub mod messages {
+    pub use crate::actors::ask::{
+        ChangeKey, CreateKey, DecryptDataKey, DescribeEngine, DescribeKey, DescribeKeyVersions,
+        FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,
+        StartEngine, StopEngine, ThawEngine,
+    };
+}
+
 /// The local keystore: made, opened, kept from being rolled back.
 #[cfg(feature = "local")]
 pub mod keystore {

@@ -95,6 +95,13 @@ pub const MAILBOX_MAX: usize = 1024;
 /// How long a message may wait for its answer unless its sender says otherwise.
 pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a start or a reconfiguration may take to open its backend: a keystore of a million keys
+/// takes a minute, Argon2id on a slow machine some seconds.
+pub const OPEN_DEADLINE: Duration = Duration::from_secs(300);
+
+/// How often the reaper looks for deletions and rotations that are due. Windows are days.
+pub const REAP_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long `quiesce` and `close` wait for permits to come back. A section does at most 64 KiB of
 /// work, about 20 us; a second means that a thread is stopped in a debugger or the machine is gone.
 pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);

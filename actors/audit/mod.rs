@@ -1,25 +1,23 @@
 //! The audit actor: it collects the callers' buffers and hands them to the writer.
 //!
-//! Owns the collecting end of the buffers and the channel to the writer's thread. It never waits:
-//! there are never more blocks than the channel has room for.
+//! Owns the rounds of collection. It never waits: there are never more blocks than the channel to
+//! the writer has room for.
 //!
 //! Invariants:
 //!
 //! 1. What was accepted is collected within [`COLLECT_INTERVAL`], and at once where somebody waits
 //!    for it or a buffer is half full.
-//! 2. The writer outlives the actor's value: a successor collects into the same channel.
+//! 2. Buffers and writer outlive the actor's value: a successor goes on with the next round.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
 use actix::{Actor, AsyncContext, Context, Handler, Message};
-use crossbeam_channel::Sender;
-
 use super::port::{Delivery, Port};
 use super::timer::{Rang, Timer};
 use super::watch::Obituary;
-use crate::audit::{Accepted, AuditBuffers, Block, BrakeAudit, RecordRef, Ticket};
+use crate::audit::{Accepted, BrakeAudit, RecordRef, Ticket, WriterEnded};
 use crate::error::{Error, Refused};
 use crate::gate::stripe_of_thread;
 use crate::limits::AUDIT_DEADLINE;
@@ -28,7 +26,6 @@ use crate::plane::Plane;
 /// Collects blocks; see the module's documentation.
 pub(crate) struct AuditActor {
     plane: Arc<Plane>,
-    writer: Sender<Block>,
     rung: Arc<AtomicBool>,
     _obituary: Obituary,
 }
@@ -36,27 +33,17 @@ pub(crate) struct AuditActor {
 impl AuditActor {
     pub(crate) fn new(
         plane: Arc<Plane>,
-        writer: Sender<Block>,
-        rung: Arc<AtomicBool>,
+            rung: Arc<AtomicBool>,
         obituary: Obituary,
     ) -> Self {
-        Self { plane, writer, rung, _obituary: obituary }
+        Self { plane, rung, _obituary: obituary }
     }
 
     fn collect(&self) {
         let (clock, audit) = (&self.plane.clock, &self.plane.audit);
         let generation = self.plane.generation().map_or(0, |generation| generation.number);
         audit.tell_refusals(clock.boot(), clock.wall(), generation);
-        hand_over(audit, &self.writer);
-    }
-}
-
-/// Moves every block that is ready to the writer.
-pub(crate) fn hand_over(audit: &AuditBuffers, writer: &Sender<Block>) {
-    for block in audit.swap_out() {
-        // There is room for as many blocks as there are; without a writer the block counts itself
-        // as unrecorded when it is dropped.
-        drop(writer.try_send(block));
+        audit.swap_out();
     }
 }
 
@@ -133,19 +120,24 @@ impl Trail {
         let written = self.plane.audit.confirmed().written(ticket);
         match self.timer.within(AUDIT_DEADLINE, written).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_ended)) | Err(Rang::Due | Rang::TimerGone) => {
+            Ok(Err(WriterEnded)) | Err(Rang::Due | Rang::TimerGone) => {
                 Err(Refused::AuditUnavailable.into())
             }
         }
     }
 
-    /// Waits until the buffers have been collected, so that there is room again.
-    pub(crate) async fn room(&self) -> Result<(), Error> {
+    /// Has the buffers collected and waits a moment, so that there is room again; how long.
+    pub(crate) async fn room(&self) -> Duration {
         self.ring();
         let pause = core::future::pending::<()>();
         // A collector that is itself held up by the sink is told by the next refusal.
         let _ = self.timer.within(ROOM_PAUSE, pause).await;
-        Ok(())
+        ROOM_PAUSE
+    }
+
+    /// The engine's timer.
+    pub(crate) fn timer(&self) -> &Timer {
+        &self.timer
     }
 
     /// Rings the collector, once until it has come.

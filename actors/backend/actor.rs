@@ -5,14 +5,12 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix::{
-    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
 
 use super::messages::{
-    Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List,
-    Mutate, MutationReport, OpenCandidate, ReserveUses, Settle,
+    Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
+    MutationReport, OpenCandidate, ReserveUses, Settle,
 };
 use super::mutation::{self, Done, Job, Kind};
 use super::state::{Directory, Queue};
@@ -220,25 +218,14 @@ impl Live {
     }
 }
 
-fn open(
-    plane: &Plane,
-    config: &Config,
-    abandoned: &AtomicBool,
-) -> Result<Box<dyn Backend>, Error> {
-    let mut random = |out: &mut [u8]| {
-        plane.random.fill(crate::gate::stripe_of_thread(), out).map_err(|_| Error::Randomness)
-    };
-    backend::open(&config.backend, &mut random, abandoned)
+fn open(plane: &Plane, config: &Config, abandoned: &AtomicBool) -> Result<Box<dyn Backend>, Error> {
+    backend::open(&config.backend, &plane.random, abandoned)
 }
 
 impl Handler<Delivery<OpenCandidate>> for BackendActor {
     type Result = Result<Candidate, Error>;
 
-    fn handle(
-        &mut self,
-        delivery: Delivery<OpenCandidate>,
-        _: &mut Context<Self>,
-    ) -> Self::Result {
+    fn handle(&mut self, delivery: Delivery<OpenCandidate>, _: &mut Context<Self>) -> Self::Result {
         let (OpenCandidate { attempt, config, shares, abandoned }, _begun) = delivery.begin()?;
         if abandoned.load(Ordering::Acquire) {
             return Err(Refused::Late.into());
@@ -249,7 +236,6 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
             && let Some(live) = &self.live
             && live.config.backend.is_same_store(&config.backend)
         {
-            backend::probe(&config.backend)?;
             let candidate = live.candidate();
             self.candidate = Some((attempt, None, config));
             return Ok(candidate);

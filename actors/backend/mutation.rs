@@ -114,7 +114,10 @@ fn record<'r>(
 
 impl Finish {
     /// Runs [`Self::run`] beside whatever comes next.
-    #[expect(clippy::disallowed_methods, reason = "it ends by its own deadlines and owns its answer")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends by its own deadlines and owns its answer"
+    )]
     pub(super) fn spawn(self) {
         tokio::task::spawn_local(self.run());
     }

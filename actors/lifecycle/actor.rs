@@ -422,7 +422,11 @@ macro_rules! begun_or_refused {
 impl Handler<Delivery<Configure>> for Lifecycle {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(&mut self, delivery: Delivery<Configure>, context: &mut Context<Self>) -> Self::Result {
+    fn handle(
+        &mut self,
+        delivery: Delivery<Configure>,
+        context: &mut Context<Self>,
+    ) -> Self::Result {
         let (Configure(config), begun) = begun_or_refused!(delivery);
         match self.machine.phase() {
             Phase::NotConfigured | Phase::Stopped | Phase::Failed(_) => self.config = Some(config),

@@ -96,7 +96,9 @@ pub(super) enum Refusal {
     Lifecycle(LifecycleError),
     Refused(Refused),
     /// The error that the actor keeps for this attempt.
-    Build { attempt: u64 },
+    Build {
+        attempt: u64,
+    },
 }
 
 /// What is known before a stop begins.
@@ -238,7 +240,9 @@ impl Machine {
             State::Freezing { .. } | State::Frozen { .. } => {
                 return self.not_now(asker, "start", "; thaw it");
             }
-            State::Draining(_) => return self.not_now(asker, "start", "; wait until it has stopped"),
+            State::Draining(_) => {
+                return self.not_now(asker, "start", "; wait until it has stopped");
+            }
         }
         self.attempts += 1;
         let attempt = self.attempts;
@@ -303,8 +307,7 @@ impl Machine {
         effects.extend(self.end_waiting(by));
         self.rounds += 1;
         let round = self.rounds;
-        let drain =
-            Drain { round, askers, began: now, deadline, in_flight, quiet: false, failure };
+        let drain = Drain { round, askers, began: now, deadline, in_flight, quiet: false, failure };
         self.state = State::Draining(drain);
         effects.push(Effect::Quiesce { round });
         effects.push(Effect::Wake { round, at: deadline });
@@ -553,12 +556,7 @@ impl Machine {
         if drain.quiet { drain.askers.drain(..).map(refuse).collect() } else { Vec::new() }
     }
 
-    fn actor_lost(
-        &mut self,
-        now: BootTime,
-        in_flight: InFlight,
-        why: &'static str,
-    ) -> Vec<Effect> {
+    fn actor_lost(&mut self, now: BootTime, in_flight: InFlight, why: &'static str) -> Vec<Effect> {
         match &mut self.state {
             State::Starting { attempt, asker } => {
                 let lost = Refusal::Lifecycle(LifecycleError::Threads(why));

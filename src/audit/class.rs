@@ -78,6 +78,8 @@ codes! {
         ObjectMalformed = 53 "object-malformed",
         /// The host's stream failed.
         StreamFailed = 54 "stream-failed",
+        /// The host dropped a stream before its end.
+        Abandoned = 55 "abandoned",
 
         /// A field, a context or the use of the interface is not valid.
         InvalidRequest = 56 "invalid-request",
@@ -111,6 +113,7 @@ impl From<&Error> for ErrorClass {
             Error::Keystore(error) => Self::from(error),
             Error::Config(_) => Self::InvalidConfiguration,
             Error::Lifecycle(_) => Self::InvalidState,
+            Error::Randomness => Self::KeystoreUnavailable,
             Error::Unreachable(_) => Self::Internal,
         }
     }
@@ -202,6 +205,7 @@ impl From<&KeystoreError> for ErrorClass {
             | KeystoreProblem::AnchorUnavailable
             | KeystoreProblem::Io { .. }
             | KeystoreProblem::Locked
+            | KeystoreProblem::NoRandomness
             | KeystoreProblem::NotInitialised
             | KeystoreProblem::Poisoned
             | KeystoreProblem::RootKey(_)

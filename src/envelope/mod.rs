@@ -38,6 +38,8 @@ use crate::error::EnvelopeError;
 use crate::key::{KeyVersion, VersionTag};
 use crate::limits::{DATA_KEY_BYTES_MAX, DATA_KEY_BYTES_MIN, KEY_ID_BYTES_MAX};
 
+pub(crate) use self::parse::total_bytes;
+
 /// A data key, wrapped under a master key and bound to its encryption context: an envelope.
 ///
 /// About 150 bytes, not secret, to be stored beside what the data key protects. It is checked to

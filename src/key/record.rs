@@ -298,3 +298,13 @@ pub struct VersionDescription {
     /// Wraps reserved so far: at least as many as were made, at most one block more.
     pub uses_reserved: u64,
 }
+
+/// Some keys of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct KeyPage {
+    /// The keys, by id.
+    pub keys: Vec<KeyDescription>,
+    /// After which id the next page begins; absent on the last page.
+    pub next: Option<KeyId>,
+}

@@ -38,7 +38,8 @@ pub(crate) const CHUNKS_MAX: u64 = 1 << 38;
 
 /// With which AEAD an object is sealed. The layout is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suite {
+#[non_exhaustive]
+pub enum Suite {
     /// `Cobblestone-256`: AES-256-GCM (NIST SP 800-38D).
     Aes256Gcm,
     /// AES-256-GCM-SIV (RFC 8452), for hosts that may be cloned or snapshotted while they run: a
@@ -47,6 +48,23 @@ pub(crate) enum Suite {
 }
 
 impl Suite {
+    /// The byte that stands for it in a sealed stream.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Aes256Gcm => 1,
+            Self::Aes256GcmSiv => 2,
+        }
+    }
+
+    /// The suite that a byte stands for.
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Aes256Gcm),
+            2 => Some(Self::Aes256GcmSiv),
+            _ => None,
+        }
+    }
+
     fn mode(self) -> Mode {
         match self {
             Self::Aes256Gcm => Mode::Gcm,

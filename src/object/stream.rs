@@ -154,11 +154,13 @@ fn cut(error: Arc<Error>) -> io::Error {
         Error::Key(_) | Error::Refused(_) => ErrorKind::PermissionDenied,
         Error::OutcomeUnknown(_)
         | Error::Envelope(_)
+        | Error::AuditField(_)
         | Error::Context(_)
         | Error::Keystore(_)
         | Error::Config(_)
         | Error::Lifecycle(_)
         | Error::ApiMisuse(_)
+        | Error::Randomness
         | Error::Unreachable(_) => ErrorKind::Other,
     };
     io::Error::new(kind, error)

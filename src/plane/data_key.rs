@@ -6,8 +6,10 @@
 //! rewrap:   decrypt under the old version, wrap under the current one, commitment kept
 //! ```
 
-use super::{LEASE_RETRY, NeedsHop, Plane, Recording, Section, TryError, unreachable_failure};
-use crate::audit::{Caller, Operation};
+use super::{
+    Call, LEASE_RETRY, NeedsHop, Plane, Recording, Section, TryError, unreachable_failure,
+};
+use crate::audit::Operation;
 use crate::context::{CanonicalContext, ContextKind, EncryptionContext};
 use crate::crypto::commitment::{self, Committed};
 use crate::crypto::digest::sha256;
@@ -23,15 +25,6 @@ use crate::key::{KeyId, KeyVersion, VersionTag};
 use crate::limits::DATA_KEY_BYTES_MAX;
 use crate::secret::StackKey;
 use crate::secret::slots::SlotHandle;
-
-/// What a section says to the engine beside its result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Supply {
-    /// Nothing.
-    Enough,
-    /// The key's block of use counts is half empty: reserve the next one.
-    Low,
-}
 
 /// A key that was made or opened, in the section that works with it.
 pub(crate) struct Unwrapped {
@@ -59,34 +52,34 @@ impl Plane {
     /// its plaintext.
     pub(crate) fn generate(
         &self,
-        caller: &Caller,
+        call: &Call<'_>,
         key: &KeyId,
         spec: DataKeySpec,
         context: &EncryptionContext,
         keep: bool,
-    ) -> Result<(WrappedKey, Option<SlotHandle>, Supply), TryError> {
+    ) -> Result<(WrappedKey, Option<SlotHandle>), TryError> {
         let bound = Bound::new(context, ContextKind::DataKey, &[]);
         let operation = match keep {
             true => Operation::GenerateDataKey,
             false => Operation::GenerateDataKeyWithoutPlaintext,
         };
         self.section(Class::Write, |section| {
-            let mut record = section.record(caller, operation);
+            let mut record = section.record(call, operation)?;
             record.key = Some(key);
-            let made = section.wrap_new(key, Purpose::DataKey, spec, &bound.digest);
-            let made = made.and_then(|(wrapped, made, supply)| {
+            let made = section.wrap_new(call, key, Purpose::DataKey, spec, &bound.digest);
+            let made = made.and_then(|(wrapped, made)| {
                 record.version = Some(made.version);
                 let lease = if keep { Some(section.lease(&made.key)?) } else { None };
-                Ok((wrapped, lease, supply))
+                Ok((wrapped, lease))
             });
-            section.release(&record, made, |(_, lease, _)| section.forget(lease.as_ref()))
+            section.release(&record, made, |(_, lease)| section.forget(lease.as_ref()))
         })
     }
 
     /// The data key in `wrapped`, on lease.
     pub(crate) fn decrypt(
         &self,
-        caller: &Caller,
+        call: &Call<'_>,
         wrapped: &WrappedKey,
         context: &EncryptionContext,
     ) -> Result<SlotHandle, TryError> {
@@ -94,7 +87,7 @@ impl Plane {
         let bound = Bound::new(context, ContextKind::DataKey, &[]);
         let key = recorded_key(&envelope);
         self.section(Class::Read, |section| {
-            let mut record = section.record(caller, Operation::DecryptDataKey);
+            let mut record = section.record(call, Operation::DecryptDataKey)?;
             name_key(&mut record, key.as_ref(), &envelope);
             let lease = section
                 .unwrap(&envelope, Purpose::DataKey, &bound.digest)
@@ -108,19 +101,19 @@ impl Plane {
     /// Data keys, object keys and payload keys alike: the purpose is kept, and no plaintext leaves.
     pub(crate) fn rewrap(
         &self,
-        caller: &Caller,
+        call: &Call<'_>,
         wrapped: &WrappedKey,
         kind: ContextKind,
         fields: &[&[u8]],
         context: &EncryptionContext,
-    ) -> Result<(Option<WrappedKey>, Supply), TryError> {
+    ) -> Result<Option<WrappedKey>, TryError> {
         let envelope = Envelope::parse(wrapped.as_bytes())?;
         let bound = Bound::new(context, kind, fields);
         let key = recorded_key(&envelope);
         self.section(Class::Write, |section| {
-            let mut record = section.record(caller, Operation::Rewrap);
+            let mut record = section.record(call, Operation::Rewrap)?;
             name_key(&mut record, key.as_ref(), &envelope);
-            let rewrapped = section.rewrap(&envelope, &bound.digest);
+            let rewrapped = section.rewrap(call, &envelope, &bound.digest);
             section.release(&record, rewrapped, |_| {})
         })
     }
@@ -144,11 +137,12 @@ impl Section<'_> {
     /// A new key of `spec` under the current version of `key`, drawing one use of it.
     pub(crate) fn wrap_new(
         &self,
+        call: &Call<'_>,
         key: &KeyId,
         purpose: Purpose,
         spec: DataKeySpec,
         context: &[u8; 32],
-    ) -> Result<(WrappedKey, Unwrapped, Supply), TryError> {
+    ) -> Result<(WrappedKey, Unwrapped), TryError> {
         let bug = TryError::Failed(Error::Unreachable("a data key outgrew its bound"));
         let mut data_key = StackKey::zeroes(spec.bytes()).ok_or(bug)?;
         self.plane
@@ -165,8 +159,8 @@ impl Section<'_> {
             };
             let commitment = commitment::commit(data_key.expose(), committed);
             let wrap = Wrap { purpose, spec, key_id: key, context, commitment: &commitment };
-            let (wrapped, version, tag, supply) = self.wrap(cell, &data_key, &wrap)?;
-            Ok((wrapped, Unwrapped { key: data_key, version, tag }, supply))
+            let (wrapped, version, tag) = self.wrap(call, cell, &data_key, &wrap)?;
+            Ok((wrapped, Unwrapped { key: data_key, version, tag }))
         })
     }
 
@@ -185,9 +179,10 @@ impl Section<'_> {
 
     fn rewrap(
         &self,
+        call: &Call<'_>,
         envelope: &Envelope<'_>,
         context: &[u8; 32],
-    ) -> Result<(Option<WrappedKey>, Supply), TryError> {
+    ) -> Result<Option<WrappedKey>, TryError> {
         self.with_cell(envelope, |cell, named| {
             let unwrapped = self.open(cell, envelope, named, context)?;
             let is_current = {
@@ -196,7 +191,7 @@ impl Section<'_> {
                 current.version == named.version && current.tag == named.tag
             };
             if is_current {
-                return Ok((None, Supply::Enough));
+                return Ok(None);
             }
             let wrap = Wrap {
                 purpose: envelope.purpose,
@@ -205,8 +200,8 @@ impl Section<'_> {
                 context,
                 commitment: envelope.commitment,
             };
-            let (wrapped, _, _, supply) = self.wrap(cell, &unwrapped.key, &wrap)?;
-            Ok((Some(wrapped), supply))
+            let (wrapped, _, _) = self.wrap(call, cell, &unwrapped.key, &wrap)?;
+            Ok(Some(wrapped))
         })
     }
 
@@ -264,24 +259,26 @@ impl Section<'_> {
     /// Wraps `data_key` under the current version, drawing one use of it.
     fn wrap(
         &self,
+        call: &Call<'_>,
         cell: &KeyCell,
         data_key: &StackKey,
         wrap: &Wrap<'_>,
-    ) -> Result<(WrappedKey, KeyVersion, VersionTag, Supply), TryError> {
+    ) -> Result<(WrappedKey, KeyVersion, VersionTag), TryError> {
         let view = cell.view();
         let (current, keys) = view.for_wrap()?;
-        let supply = match keys.uses.draw(self.stripe, self.plane.gate.stripes()) {
-            Draw::Taken => Supply::Enough,
-            Draw::TakenLow => Supply::Low,
+        match keys.uses.draw(self.stripe, self.plane.gate.stripes()) {
+            Draw::Taken => {}
+            Draw::TakenLow => call.runs_low(),
             Draw::Empty => return Err(TryError::NeedsHop(NeedsHop::UseCounts)),
             Draw::Exhausted => return Err(KeyError::UsesExhausted.into()),
-        };
+        }
         let named = Named { key_id: wrap.key_id, version: current.version, tag: current.tag };
         let aad = Aad::of_version(wrap.purpose, wrap.spec, &named, wrap.context);
         let nonce: [u8; WRAP_NONCE_BYTES] =
             self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let mut wrapped = [0; DATA_KEY_BYTES_MAX + WRAP_OVERHEAD_BYTES];
-        let wrapped = wrapped.get_mut(..wrap.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
+        let wrapped =
+            wrapped.get_mut(..wrap.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
         keys.wrap()
             .seal(nonce, aad.as_bytes(), data_key.expose(), wrapped)
             .map_err(unreachable_failure)?;
@@ -294,7 +291,7 @@ impl Section<'_> {
             wrapped,
             commitment: wrap.commitment,
         };
-        Ok((envelope.encode(), current.version, current.tag, supply))
+        Ok((envelope.encode(), current.version, current.tag))
     }
 
     fn lease(&self, key: &StackKey) -> Result<SlotHandle, TryError> {

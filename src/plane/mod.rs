@@ -15,17 +15,18 @@ pub(crate) mod operations;
 pub(crate) mod payload;
 pub(crate) mod stream;
 
+use core::cell::Cell;
 use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::audit::{self, AuditBuffers, Caller, Outcome, RecordRef, Release, Stage};
+use crate::audit::{self, AuditBuffers, Caller, Outcome, RecordRef, Release, Stage, Ticket};
 use crate::backend::{BackendKind, Capabilities};
 use crate::clock::{BootTime, Clock};
 use crate::error::{Error, Refused};
-use crate::gate::{Class, Gate};
+use crate::gate::{Class, Gate, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyId, KeyVersion};
 use crate::secret::fork::ForkSentinel;
@@ -39,7 +40,7 @@ use self::operations::Operations;
 pub(crate) struct Plane {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: RandomPool,
+    pub(crate) random: Arc<RandomPool>,
     pub(crate) slots: Slots,
     pub(crate) audit: Arc<AuditBuffers>,
     pub(crate) operations: Operations,
@@ -56,32 +57,35 @@ pub(crate) struct Generation {
     pub(crate) capabilities: Capabilities,
     pub(crate) release: Release,
     pub(crate) default_key: Option<KeyId>,
+    pub(crate) cloned_host: bool,
 }
 
 impl Plane {
-    /// A plane whose gate is closed and that knows no generation.
+    /// A plane whose gate is closed and that knows no generation, and where the writer of its audit
+    /// records finds them.
     ///
     /// # Errors
     /// The system's, if it cannot tell a forked child (see [`ForkSentinel`]).
-    pub(crate) fn new(
+    pub(crate) fn new<R>(
         clock: Arc<dyn Clock>,
-        audit: impl FnOnce(usize) -> AuditBuffers,
-        cloned_host: bool,
+        audit: impl FnOnce(usize) -> (AuditBuffers, R),
         status: Status,
-    ) -> rustix::io::Result<Self> {
+    ) -> rustix::io::Result<(Self, R)> {
         let gate = Gate::new();
         let stripes = gate.stripes();
-        Ok(Self {
+        let (audit, blocks) = audit(stripes);
+        let plane = Self {
             gate: Arc::new(gate),
             clock,
-            random: RandomPool::new(stripes, cloned_host),
+            random: Arc::new(RandomPool::new(stripes, false)),
             slots: Slots::new(stripes),
-            audit: Arc::new(audit(stripes)),
+            audit: Arc::new(audit),
             operations: Operations::new(),
             status: ArcSwap::from_pointee(status),
             current: ArcSwapOption::empty(),
             sentinel: ForkSentinel::new()?,
-        })
+        };
+        Ok((plane, blocks))
     }
 
     /// Publishes `generation`; what it replaces is in use until quiescence.
@@ -118,7 +122,7 @@ impl Plane {
             Ok(result) => result,
             Err(closed) => {
                 let why = status::refusal(closed.why);
-                self.audit.count_refusal(audit::ErrorClass::from(&Error::from(why)));
+                self.audit.refused(stripe_of_thread(), why);
                 Err(why.into())
             }
         }
@@ -132,19 +136,67 @@ pub(crate) struct Section<'p> {
     pub(crate) stripe: usize,
 }
 
+/// One call of somebody, and what its section tells beside its result.
+pub(crate) struct Call<'c> {
+    caller: &'c Caller,
+    /// Whether the caller can wait for what the section leaves to wait for.
+    may_wait: bool,
+    ticket: Cell<Option<Ticket>>,
+    rings: Cell<bool>,
+    low: Cell<bool>,
+}
+
+impl<'c> Call<'c> {
+    pub(crate) fn new(caller: &'c Caller, may_wait: bool) -> Self {
+        Self {
+            caller,
+            may_wait,
+            ticket: Cell::new(None),
+            rings: Cell::new(false),
+            low: Cell::new(false),
+        }
+    }
+
+    /// The record that must be written before the result may go, under `release = "durable"`.
+    pub(crate) fn unwritten(&self) -> Option<Ticket> {
+        self.ticket.get()
+    }
+
+    /// Whether the collector of audit records is to be rung.
+    pub(crate) fn rings(&self) -> bool {
+        self.rings.get()
+    }
+
+    /// Whether the key's block of use counts is half empty.
+    pub(crate) fn is_low(&self) -> bool {
+        self.low.get()
+    }
+
+    /// Says that it is.
+    pub(crate) fn runs_low(&self) {
+        self.low.set(true);
+    }
+}
+
 impl Section<'_> {
     /// Begins the record of what this section does.
+    ///
+    /// # Errors
+    /// [`NeedsHop::DurableRecord`] if the record must be durable first and the caller cannot wait.
     #[inline]
     pub(crate) fn record<'r>(
         &self,
-        caller: &'r Caller,
+        call: &'r Call<'r>,
         operation: audit::Operation,
-    ) -> Recording<'r> {
+    ) -> Result<Recording<'r>, TryError> {
         let began = match self.generation.release {
             Release::Unaudited => BootTime::default(),
+            Release::Durable if !call.may_wait => {
+                return Err(TryError::NeedsHop(NeedsHop::DurableRecord));
+            }
             Release::Accepted | Release::Durable => self.plane.clock.boot(),
         };
-        Recording { caller, operation, began, key: None, version: None, resource: None }
+        Ok(Recording { call, operation, began, key: None, version: None })
     }
 
     /// Ends the record with what came of it, and lets that go only if the record was accepted.
@@ -158,17 +210,13 @@ impl Section<'_> {
         result: Result<R, TryError>,
         undo: impl FnOnce(&R),
     ) -> Result<R, TryError> {
-        if self.generation.release == Release::Unaudited {
-            return result;
-        }
         let outcome = match &result {
             Ok(_) => Outcome::Succeeded,
             // What waits and comes again is recorded when it has come to something.
             Err(TryError::NeedsHop(_)) => return result,
             Err(TryError::Failed(error)) => Outcome::Failed(audit::ErrorClass::from(error)),
         };
-        let accepted = self.accept(recording, Stage::Outcome, outcome);
-        match (accepted, result) {
+        match (self.accept(recording, Stage::Outcome, outcome), result) {
             (Ok(()), result) => result,
             (Err(_), Err(error)) => Err(error),
             (Err(why), Ok(released)) => {
@@ -178,26 +226,41 @@ impl Section<'_> {
         }
     }
 
-    /// Puts a record into the caller's buffer.
+    /// Puts a record into the caller's buffer, unless the engine runs unaudited.
+    ///
+    /// # Errors
+    /// [`NeedsHop::AuditBuffer`] where it has no room, [`Refused::AuditUnavailable`] where the sink
+    /// is down.
+    #[inline]
     pub(crate) fn accept(
         &self,
         recording: &Recording<'_>,
         stage: Stage,
         outcome: Outcome,
     ) -> Result<(), TryError> {
-        let clock = &self.plane.clock;
+        if self.generation.release == Release::Unaudited {
+            return Ok(());
+        }
+        let (clock, call) = (&self.plane.clock, recording.call);
+        let now = clock.boot();
         let record = RecordRef {
             stage,
             outcome,
             key: recording.key,
             key_version: recording.version,
-            resource: recording.resource,
-            latency: clock.boot().since(recording.began),
+            latency: now.since(recording.began),
             generation: self.generation.number,
-            ..RecordRef::event(recording.caller, recording.operation, clock.wall())
+            ..RecordRef::event(call.caller, recording.operation, clock.wall())
         };
-        match self.plane.audit.accept(self.stripe, &record) {
-            Ok(_) => Ok(()),
+        match self.plane.audit.accept(stripe_of_thread(), &record, now) {
+            Ok(accepted) => {
+                call.rings.set(accepted.ring);
+                if self.generation.release == Release::Durable {
+                    call.ticket.set(Some(accepted.ticket));
+                }
+                Ok(())
+            }
+            Err(Refused::Full { .. }) => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
             Err(refused) => Err(refused.into()),
         }
     }
@@ -205,12 +268,11 @@ impl Section<'_> {
 
 /// A record that is being made.
 pub(crate) struct Recording<'r> {
-    caller: &'r Caller,
+    call: &'r Call<'r>,
     operation: audit::Operation,
     began: BootTime,
     pub(crate) key: Option<&'r KeyId>,
     pub(crate) version: Option<KeyVersion>,
-    pub(crate) resource: Option<audit::Resource<'r>>,
 }
 
 /// What a synchronous call cannot do by itself, and its asynchronous form awaits.

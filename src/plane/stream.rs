@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::data_key::{Bound, Supply, name_key, recorded_key};
+use super::data_key::{Bound, name_key, recorded_key};
 use super::operations::{AsOperations, Operations, Registered};
-use super::{Plane, Recording, Section, TryError, unreachable_failure};
+use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
 use crate::audit::{self, Caller, ErrorClass, Outcome, Stage};
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Envelope, Purpose, WrappedKey};
@@ -53,39 +53,39 @@ impl Plane {
     /// Begins to seal an object under a new key: the operation, the envelope and the header.
     pub(crate) fn begin_seal(
         self: &Arc<Self>,
-        caller: &Caller,
+        call: &Call<'_>,
         key: &KeyId,
         suite: Suite,
         context: &EncryptionContext,
-    ) -> Result<(StreamOperation, WrappedKey, Header, Supply), TryError> {
+    ) -> Result<(StreamOperation, WrappedKey, Header), TryError> {
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
         let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
         let begun = self.section(Class::Write, |section| {
-            let mut record = section.record(caller, audit::Operation::Seal);
+            let mut record = section.record(call, audit::Operation::Seal)?;
             record.key = Some(key);
-            let begun = section.seal_first(&ticket, key, suite, &bound);
+            let begun = section.seal_first(call, &ticket, key, suite, &bound);
             record.version = begun.as_ref().ok().map(|begun| begun.0.version);
             begin_record(section, &record, begun)
         })?;
-        let (key, wrapped, header, supply) = begun;
+        let (key, wrapped, header) = begun;
         let operation = StreamOperation {
             plane: Arc::clone(self),
             ticket,
-            caller: caller.clone(),
+            caller: call.caller.clone(),
             class: Class::Write,
             key,
             pending: None,
             ended: false,
         };
-        Ok((operation, wrapped, header, supply))
+        Ok((operation, wrapped, header))
     }
 
     /// Begins to open the object whose key is in `wrapped`. The key is unwrapped now, so that what
     /// does not open is known before a byte of the body is read.
     pub(crate) fn begin_open(
         self: &Arc<Self>,
-        caller: &Caller,
-        wrapped: WrappedKey,
+        call: &Call<'_>,
+        wrapped: &WrappedKey,
         suite: Suite,
         context: &EncryptionContext,
     ) -> Result<StreamOperation, TryError> {
@@ -94,7 +94,7 @@ impl Plane {
         let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
         let id = recorded_key(&envelope);
         let (version, tag, cell) = self.section(Class::Read, |section| {
-            let mut record = section.record(caller, audit::Operation::Open);
+            let mut record = section.record(call, audit::Operation::Open)?;
             name_key(&mut record, id.as_ref(), &envelope);
             let opened = section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest);
             let opened = opened.and_then(|unwrapped| {
@@ -108,10 +108,10 @@ impl Plane {
         Ok(StreamOperation {
             plane: Arc::clone(self),
             ticket,
-            caller: caller.clone(),
+            caller: call.caller.clone(),
             class: Class::Read,
             key,
-            pending: Some(Pending { wrapped, bound, suite }),
+            pending: Some(Pending { wrapped: wrapped.clone(), bound, suite }),
             ended: false,
         })
     }
@@ -120,14 +120,14 @@ impl Plane {
 impl Section<'_> {
     fn seal_first(
         &self,
+        call: &Call<'_>,
         ticket: &Registered,
         key: &KeyId,
         suite: Suite,
         bound: &Bound,
-    ) -> Result<(KeyUnderWay, WrappedKey, Header, Supply), TryError> {
+    ) -> Result<(KeyUnderWay, WrappedKey, Header), TryError> {
         let spec = DataKeySpec::AES_256;
-        let (wrapped, made, supply) =
-            self.wrap_new(key, Purpose::ObjectKey, spec, &bound.digest)?;
+        let (wrapped, made) = self.wrap_new(call, key, Purpose::ObjectKey, spec, &bound.digest)?;
         let salt = self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let context = bound.canonical.as_bytes();
         let (cipher, header) = ChunkCipher::for_sealing(suite, made.key.expose(), salt, context)
@@ -135,7 +135,7 @@ impl Section<'_> {
         ticket.begin(cipher)?;
         let (version, tag) = (made.version, made.tag);
         let key = KeyUnderWay { id: key.clone(), version, tag, cell: self.cell(key)? };
-        Ok((key, wrapped, header, supply))
+        Ok((key, wrapped, header))
     }
 
     fn cell(&self, id: &str) -> Result<Arc<KeyCell>, TryError> {
@@ -149,8 +149,7 @@ impl Operation for StreamOperation {
         let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
         let ticket = &self.ticket;
         let begun = self.plane.section(Class::Read, |section| {
-            let unwrapped =
-                section.unwrap(&envelope, Purpose::ObjectKey, &pending.bound.digest)?;
+            let unwrapped = section.unwrap(&envelope, Purpose::ObjectKey, &pending.bound.digest)?;
             let context = pending.bound.canonical.as_bytes();
             let key = unwrapped.key.expose();
             let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;
@@ -194,7 +193,8 @@ impl StreamOperation {
             Class::Write => audit::Operation::Seal,
         };
         let ended = self.plane.section(self.class, |section| {
-            let mut record = section.record(&self.caller, operation);
+            let call = Call::new(&self.caller, true);
+            let mut record = section.record(&call, operation)?;
             record.key = Some(&self.key.id);
             record.version = Some(self.key.version);
             section.accept(&record, Stage::Outcome, outcome)
@@ -218,7 +218,7 @@ fn begin_record<R>(
 ) -> Result<R, TryError> {
     match begun {
         Ok(begun) => {
-            section.accept_unless_unaudited(record, Stage::Intent, Outcome::Pending)?;
+            section.accept(record, Stage::Intent, Outcome::Pending)?;
             Ok(begun)
         }
         Err(error) => section.release(record, Err(error), |_| {}),

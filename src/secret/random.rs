@@ -4,6 +4,7 @@
 //! erased as it is handed out. Whoever finds every block in use draws for itself: nothing waits.
 
 use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
 use crossbeam_utils::CachePadded;
@@ -15,7 +16,7 @@ use crate::crypto::Failed;
 /// Random bytes for keys, salts and nonces.
 pub(crate) struct RandomPool {
     stripes: Box<[CachePadded<Mutex<Block>>]>,
-    cloned_host: bool,
+    cloned_host: AtomicBool,
 }
 
 impl RandomPool {
@@ -23,7 +24,7 @@ impl RandomPool {
     /// bytes of the operating system mixed in, for machines that are snapshotted while they run.
     pub(crate) fn new(stripes: usize, cloned_host: bool) -> Self {
         let stripes = (0..stripes).map(|_| CachePadded::new(Mutex::new(Block::empty()))).collect();
-        Self { stripes, cloned_host }
+        Self { stripes, cloned_host: AtomicBool::new(cloned_host) }
     }
 
     /// Fills `out`, of any length.
@@ -34,7 +35,9 @@ impl RandomPool {
     pub(crate) fn fill(&self, stripe: usize, out: &mut [u8]) -> Result<(), Failed> {
         let block = self.stripes.get(stripe % self.stripes.len().max(1));
         match block.and_then(|block| block.try_lock().ok()) {
-            Some(mut block) if !self.cloned_host && out.len() <= BLOCK_BYTES => block.take(out),
+            Some(mut block) if !self.is_cloned_host() && out.len() <= BLOCK_BYTES => {
+                block.take(out)
+            }
             Some(_) | None => self.draw(out),
         }
     }
@@ -44,6 +47,15 @@ impl RandomPool {
         let mut bytes = [0; N];
         self.fill(stripe, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Whether the machine may be cloned while it runs, from now on.
+    pub(crate) fn set_cloned_host(&self, cloned_host: bool) {
+        self.cloned_host.store(cloned_host, Ordering::Relaxed);
+    }
+
+    fn is_cloned_host(&self) -> bool {
+        self.cloned_host.load(Ordering::Relaxed)
     }
 
     /// Wipes what is left. The pool goes on working.
@@ -60,7 +72,7 @@ impl RandomPool {
             out.zeroize();
             return Err(Failed);
         }
-        if self.cloned_host {
+        if self.is_cloned_host() {
             let mut mix = [0_u8; 256];
             for out in out.chunks_mut(mix.len()) {
                 system_bytes(mix.get_mut(..out.len()).ok_or(Failed)?)?;
