@@ -119,8 +119,10 @@ impl KeyView {
     fn of(record: &KeyRecord, before: Option<&Self>) -> Self {
         let keys_of = |version: &VersionRecord| {
             let material = version.material.as_ref()?;
-            let shared = before.and_then(|before| before.version(version.version));
-            let shared = shared.filter(|shared| shared.tag == version.tag)?.keys.clone();
+            let same = before
+                .and_then(|before| before.version(version.version))
+                .filter(|same| same.tag == version.tag);
+            let shared = same.and_then(|same| same.keys.clone());
             let keys = shared.unwrap_or_else(|| Arc::new(VersionKeys::new(version, material)));
             keys.uses.reserve(version.uses_reserved);
             Some(keys)
