@@ -100,6 +100,12 @@ impl Grace {
         }
     }
 
+    /// How many flips there were.
+    #[cfg(all(test, not(gate_loom)))]
+    pub(super) fn flips(&self) -> u64 {
+        self.begun
+    }
+
     /// A name for who asks, and the first flip that begins after now.
     fn ask(&mut self) -> (WaiterId, u64) {
         self.asked += 1;

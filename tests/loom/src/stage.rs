@@ -180,7 +180,7 @@ impl Stage {
             // Acquiring: if it says so, the shut has returned in every sense.
             self.props[number].down.load(Ordering::Acquire) == 1
         });
-        // On the last stripe if there is but one thread that passes.
+        // The first thread not on the first stripe: a step that forgets the others must show.
         match self.gate.pass_on(thread + 1, class, |_| self.section(class)) {
             Ok(()) => assert!(!is_down || self.has_cycle(), "entered after a shut returned"),
             Err(Closed { why: 0 }) => assert!(!self.began_open, "refused without a reason"),
