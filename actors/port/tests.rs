@@ -260,7 +260,8 @@ fn a_deadline_that_passes_while_the_actors_thread_is_stuck_in_it_leaves_the_outc
     let (entered, has_entered) = mpsc::channel();
     let (release, released) = mpsc::channel();
     let message = Block { entered, release: released };
-    let stuck = bench.port.ask(message, Duration::from_millis(20));
+    // Long enough for the message to begin, on any machine.
+    let stuck = bench.port.ask(message, Duration::from_secs(1));
     has_entered.recv().unwrap();
     assert!(is_unknown(&block_on(stuck)));
     release.send(()).unwrap();
