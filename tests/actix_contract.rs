@@ -34,7 +34,7 @@ impl Recorder {
     }
 
     fn write(&self, what: &'static str) {
-        self.log.lock().unwrap().push(what);
+        self.log.lock().expect("nobody panics with it").push(what);
     }
 
     /// Writes `calm` or `unwinding`, by the state of the thread.
@@ -84,7 +84,11 @@ impl Handler<Note> for Recorder {
 }
 
 /// Runs a closure as the handler.
-struct Do(Box<dyn FnOnce(&mut Recorder, &mut Context<Recorder>) + Send>);
+struct Do(Box<dyn Work>);
+
+trait Work: FnOnce(&mut Recorder, &mut Context<Recorder>) + Send {}
+
+impl<W: FnOnce(&mut Recorder, &mut Context<Recorder>) + Send> Work for W {}
 
 impl Do {
     fn new(work: impl FnOnce(&mut Recorder, &mut Context<Recorder>) + Send + 'static) -> Self {
@@ -155,7 +159,7 @@ async fn local<F: Future>(test: F) -> F::Output {
 
 /// What has been written since this was last called.
 fn written(log: &Log) -> Vec<&'static str> {
-    core::mem::take(&mut *log.lock().unwrap())
+    core::mem::take(&mut *log.lock().expect("nobody panics with it"))
 }
 
 fn begin() -> (Log, Addr<Recorder>) {

@@ -294,3 +294,24 @@ async fn an_actor_that_panics_on_its_own_thread_is_rebuilt_there() {
     drop(threads);
     assert_eq!(port.counters().panics, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_watcher_closes_every_port() {
+    inline(|watch, fatal| async move {
+        let kept = Port::new("fragile", watch.places.timer().clone());
+        keep(&watch, &kept, &Arc::default()).await.unwrap();
+        // Its owner panics when told, on the watcher's turn.
+        let failed = |_| panic!("on purpose");
+        let build = |obituary| Ok(Fragile(obituary));
+        let first = watch.keep(fatal.clone(), Place::Backend, build, failed);
+        first.await.unwrap();
+        for _ in 0..=REBUILDS_MAX {
+            which(&fatal).await.unwrap();
+            let _ = fatal.ask(Panic, ASK_DEADLINE).await;
+        }
+        tokio::time::sleep(REBUILD_WINDOW).await;
+        let answer = kept.ask(Which, ASK_DEADLINE).await;
+        assert!(matches!(answer, Err(Error::Refused(Refused::Failed))));
+    })
+    .await;
+}
