@@ -34,6 +34,7 @@ use std::sync::Arc;
 use actix::dev::{Request, SendError, ToEnvelope};
 use actix::{Actor, Addr, Context, Handler, Message};
 use arc_swap::{ArcSwap, Guard};
+use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 
 pub(crate) use self::delivery::Delivery;
@@ -49,7 +50,7 @@ use crate::limits::REBUILD_BACKOFF_MIN;
 pub(crate) struct Port<A: Actor>(Arc<Core<A>>);
 
 struct Core<A: Actor> {
-    seat: ArcSwap<Seat<A>>,
+    seat: CachePadded<ArcSwap<Seat<A>>>,
     desk: Desk,
 }
 
@@ -64,7 +65,9 @@ impl<A: Actor> Port<A> {
     /// A port that is down until an actor is installed.
     pub(crate) fn new(name: &'static str, timer: Timer) -> Self {
         Self(Arc::new(Core {
-            seat: ArcSwap::from_pointee(Seat::Down { retry_after: REBUILD_BACKOFF_MIN }),
+            seat: CachePadded::new(ArcSwap::from_pointee(Seat::Down {
+                retry_after: REBUILD_BACKOFF_MIN,
+            })),
             desk: Desk::new(name, timer),
         }))
     }
