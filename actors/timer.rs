@@ -7,8 +7,8 @@
 //! 2. An alarm that is dropped leaves nothing behind: what waits here is bounded by what is polled.
 //! 3. No foreign code (a waker's `wake`, `clone` or `drop`) runs under the lock.
 //!
-//! Cost: one short lock to begin waiting and one to end it; none for an answer that is there at
-//! the first poll.
+//! Cost: one short lock to begin waiting and one to end it, none for an answer that is there at the
+//! first poll; the timer's thread wakes once for many alarms that are dropped in time.
 
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
@@ -28,7 +28,7 @@ pub(crate) struct Timer(Arc<Shared>);
 struct Shared {
     now: fn() -> Instant,
     waiting: Mutex<Waiting>,
-    /// Rung when the earliest alarm changes to an earlier one.
+    /// Rung by an alarm that cannot wait until the timer looks by itself.
     sooner: Notify,
     gone: AtomicBool,
 }
@@ -36,6 +36,9 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     alarms: BTreeMap<(Instant, u64), Waker>,
+    /// When the timer looks next by itself. It may be sooner than any alarm: one that is dropped
+    /// does not call the timer off, so that asks one after another do not wake it each time.
+    armed: Option<Instant>,
     next_id: u64,
 }
 
@@ -144,9 +147,13 @@ impl Future for Alarm {
             waiting.next_id
         });
         let replaced = waiting.alarms.insert((alarm.moment, id), waker);
-        let is_first = waiting.alarms.keys().next() == Some(&(alarm.moment, id));
+        let is_sooner = waiting.armed.is_none_or(|armed| alarm.moment < armed);
+        if is_sooner {
+            waiting.armed = Some(alarm.moment);
+        }
         drop(waiting);
-        if is_first && replaced.is_none() {
+        drop(replaced);
+        if is_sooner {
             alarm.timer.0.sooner.notify_one();
         }
         Poll::Pending
@@ -187,6 +194,7 @@ impl Driving {
         let later = waiting.alarms.split_off(&(now, u64::MAX));
         let due = core::mem::replace(&mut waiting.alarms, later);
         let next = waiting.alarms.keys().next().map(|(moment, _)| *moment);
+        waiting.armed = next;
         drop(waiting);
         for waker in due.into_values() {
             waker.wake();

@@ -6,6 +6,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use actix::{MailboxError, Message};
+use crossbeam_utils::CachePadded;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
@@ -56,15 +57,15 @@ impl<M> Delivery<M> {
     /// closed.
     pub(crate) fn begin(self) -> Result<(M, Begun), Error> {
         let Self { body, pass } = self;
-        if pass.standing.closed().is_some() {
+        if pass.slip.standing.closed().is_some() {
             return Err(pass.settle(Stage::Lost).into());
         }
-        let desk = pass.standing.desk();
+        let desk = pass.slip.desk();
         let at = desk.timer.now();
         if pass.deadline.is_some_and(|deadline| deadline <= at) {
             return Err(pass.settle(Stage::Late).into());
         }
-        if !leave_queue(&pass.stage, Stage::Begun) {
+        if !pass.slip.leave_queue(Stage::Begun) {
             // Whoever took it back does not wait for this answer.
             return Err(Refused::Late.into());
         }
@@ -99,9 +100,40 @@ impl Begun {
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        let desk = self.pass.standing.desk();
+        let desk = self.pass.slip.desk();
         let took = desk.timer.now().saturating_duration_since(self.at);
         desk.tally.ended(took);
+    }
+}
+
+/// What both sides of a message share.
+struct Slip {
+    stage: AtomicU8,
+    standing: Arc<dyn Standing>,
+}
+
+impl Slip {
+    fn desk(&self) -> &Desk {
+        self.standing.desk()
+    }
+
+    /// Whether the caller is the one who moved the message from `Queued` to `to`.
+    fn leave_queue(&self, to: Stage) -> bool {
+        let queued = Stage::Queued as u8;
+        self.stage.compare_exchange(queued, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Ends the message's wait as `to`, counts it if it had not ended, and answers why it does not
+    /// begin.
+    fn settle(&self, to: Stage) -> Refused {
+        let why = match to {
+            Stage::Late => Refused::Late,
+            Stage::Queued | Stage::Begun | Stage::Cancelled | Stage::Lost => self.standing.lost(),
+        };
+        if self.leave_queue(to) {
+            self.desk().tally.refused(why);
+        }
+        why
     }
 }
 
@@ -110,9 +142,8 @@ impl Drop for Begun {
 pub(super) struct Pass {
     asked: Instant,
     deadline: Option<Instant>,
+    slip: Arc<Slip>,
     span: Span,
-    stage: Arc<AtomicU8>,
-    standing: Arc<dyn Standing>,
 }
 
 impl Pass {
@@ -121,41 +152,39 @@ impl Pass {
         Self {
             asked: standing.desk().timer.now(),
             deadline,
+            slip: Arc::new(Slip { stage: AtomicU8::new(Stage::Queued as u8), standing }),
             span: Span::current(),
-            stage: Arc::new(AtomicU8::new(Stage::Queued as u8)),
-            standing,
         }
     }
 
     /// The asker's side of this message.
     pub(super) fn asker(&self) -> Asker {
-        Asker { stage: Arc::clone(&self.stage), standing: Arc::clone(&self.standing) }
+        Asker { slip: Arc::clone(&self.slip) }
     }
 
     fn settle(&self, stage: Stage) -> Refused {
-        settle(&*self.standing, &self.stage, stage)
+        self.slip.settle(stage)
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
         // Relaxed: the exchange in `settle` decides, this only spares it after the usual end.
-        if self.stage.load(Ordering::Relaxed) == Stage::Queued as u8 {
+        if self.slip.stage.load(Ordering::Relaxed) == Stage::Queued as u8 {
             self.settle(Stage::Lost);
         }
-        self.standing.desk().leave();
+        self.slip.desk().leave();
     }
 }
 
 /// The asker's side of one message. Dropped before the message began, it takes the message back.
 pub(super) struct Asker {
-    stage: Arc<AtomicU8>,
-    standing: Arc<dyn Standing>,
+    slip: Arc<Slip>,
 }
 
 impl Asker {
     pub(super) fn alarm(&self, moment: Instant) -> Alarm {
-        self.standing.desk().timer.at(moment)
+        self.slip.desk().timer.at(moment)
     }
 
     /// What the asker is told when the actor's side has ended.
@@ -178,9 +207,9 @@ impl Asker {
     }
 
     fn end(&self, stage: Stage) -> Error {
-        let why = settle(&*self.standing, &self.stage, stage);
-        if self.stage.load(Ordering::Acquire) == Stage::Begun as u8 {
-            self.standing.desk().tally.outcome_unknown();
+        let why = self.slip.settle(stage);
+        if self.slip.stage.load(Ordering::Acquire) == Stage::Begun as u8 {
+            self.slip.desk().tally.outcome_unknown();
             return OutcomeUnknown.into();
         }
         why.into()
@@ -189,28 +218,10 @@ impl Asker {
 
 impl Drop for Asker {
     fn drop(&mut self) {
-        if leave_queue(&self.stage, Stage::Cancelled) {
-            self.standing.desk().tally.cancelled();
+        if self.slip.leave_queue(Stage::Cancelled) {
+            self.slip.desk().tally.cancelled();
         }
     }
-}
-
-/// Ends a message's wait as `to`, counts it if it had not ended, and answers why it does not begin.
-fn settle(standing: &dyn Standing, stage: &AtomicU8, to: Stage) -> Refused {
-    let why = match to {
-        Stage::Late => Refused::Late,
-        Stage::Queued | Stage::Begun | Stage::Cancelled | Stage::Lost => standing.lost(),
-    };
-    if leave_queue(stage, to) {
-        standing.desk().tally.refused(why);
-    }
-    why
-}
-
-/// Whether the caller is the one who moved the message from `Queued` to `to`.
-fn leave_queue(stage: &AtomicU8, to: Stage) -> bool {
-    let queued = Stage::Queued as u8;
-    stage.compare_exchange(queued, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 /// What a message in the queue needs to know of its port.
@@ -226,7 +237,7 @@ pub(super) trait Standing: Send + Sync {
 pub(super) struct Desk {
     name: &'static str,
     timer: Timer,
-    under_way: AtomicUsize,
+    under_way: CachePadded<AtomicUsize>,
     emptied: Notify,
     tally: Tally,
 }
@@ -236,7 +247,7 @@ impl Desk {
         Self {
             name,
             timer,
-            under_way: AtomicUsize::new(0),
+            under_way: CachePadded::new(AtomicUsize::new(0)),
             emptied: Notify::new(),
             tally: Tally::default(),
         }

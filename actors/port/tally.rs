@@ -3,6 +3,8 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
+use crossbeam_utils::CachePadded;
+
 use crate::error::Refused;
 use crate::limits::MAILBOX_MAX;
 
@@ -49,16 +51,27 @@ pub(crate) struct Spent {
     pub(crate) longest: Duration,
 }
 
+/// Counted by two sides on two threads, which must not share a cache line.
 #[derive(Default)]
 pub(super) struct Tally {
+    asker: CachePadded<AskerSide>,
+    actor: CachePadded<ActorSide>,
+}
+
+#[derive(Default)]
+struct AskerSide {
     received: AtomicU64,
     full: AtomicU64,
     down: AtomicU64,
     late: AtomicU64,
     closed: AtomicU64,
     cancelled: AtomicU64,
-    begun: AtomicU64,
     outcome_unknown: AtomicU64,
+}
+
+#[derive(Default)]
+struct ActorSide {
+    begun: AtomicU64,
     wait: Stopwatch,
     handling: Stopwatch,
     restarts: AtomicU64,
@@ -88,14 +101,14 @@ impl Stopwatch {
 
 impl Tally {
     pub(super) fn received(&self) {
-        self.received.fetch_add(1, Ordering::Relaxed);
+        self.asker.received.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self, why: Refused) {
         let counter = match why {
-            Refused::Full { .. } => &self.full,
-            Refused::Down { .. } => &self.down,
-            Refused::Late => &self.late,
+            Refused::Full { .. } => &self.asker.full,
+            Refused::Down { .. } => &self.asker.down,
+            Refused::Late => &self.asker.late,
             Refused::AuditUnavailable
             | Refused::Draining
             | Refused::Failed
@@ -104,42 +117,42 @@ impl Tally {
             | Refused::NotConfigured
             | Refused::Stale
             | Refused::Starting
-            | Refused::Stopped => &self.closed,
+            | Refused::Stopped => &self.asker.closed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn cancelled(&self) {
-        self.cancelled.fetch_add(1, Ordering::Relaxed);
+        self.asker.cancelled.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn begun(&self, waited: Duration) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        self.wait.add(waited);
+        self.actor.begun.fetch_add(1, Ordering::Relaxed);
+        self.actor.wait.add(waited);
     }
 
     pub(super) fn ended(&self, took: Duration) {
-        self.handling.add(took);
+        self.actor.handling.add(took);
     }
 
     pub(super) fn outcome_unknown(&self) {
-        self.outcome_unknown.fetch_add(1, Ordering::Relaxed);
+        self.asker.outcome_unknown.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn restarted(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
+        self.actor.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn panicked(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
+        self.actor.panics.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How long a full queue takes to be worked off, at the pace so far.
     pub(super) fn turnaround(&self) -> Duration {
         const LEAST: Duration = Duration::from_millis(1);
         const MOST: Duration = Duration::from_secs(1);
-        let begun = self.begun.load(Ordering::Relaxed).max(1);
-        let spent_ns = self.handling.total_ns.load(Ordering::Relaxed);
+        let begun = self.actor.begun.load(Ordering::Relaxed).max(1);
+        let spent_ns = self.actor.handling.total_ns.load(Ordering::Relaxed);
         let queue_ns = (spent_ns / begun).saturating_mul(MAILBOX_MAX as u64);
         Duration::from_nanos(queue_ns).clamp(LEAST, MOST)
     }
@@ -147,19 +160,19 @@ impl Tally {
     pub(super) fn snapshot(&self, under_way: usize) -> Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counters {
-            received: read(&self.received),
-            refused_full: read(&self.full),
-            refused_down: read(&self.down),
-            refused_late: read(&self.late),
-            refused_closed: read(&self.closed),
-            cancelled: read(&self.cancelled),
-            begun: read(&self.begun),
-            outcome_unknown: read(&self.outcome_unknown),
+            received: read(&self.asker.received),
+            refused_full: read(&self.asker.full),
+            refused_down: read(&self.asker.down),
+            refused_late: read(&self.asker.late),
+            refused_closed: read(&self.asker.closed),
+            cancelled: read(&self.asker.cancelled),
+            begun: read(&self.actor.begun),
+            outcome_unknown: read(&self.asker.outcome_unknown),
             under_way,
-            wait: self.wait.read(),
-            handling: self.handling.read(),
-            restarts: read(&self.restarts),
-            panics: read(&self.panics),
+            wait: self.actor.wait.read(),
+            handling: self.actor.handling.read(),
+            restarts: read(&self.actor.restarts),
+            panics: read(&self.actor.panics),
         }
     }
 }
