@@ -13,3 +13,10 @@ pub mod limits;
 #[allow(dead_code)] // until the engine seals with it
 mod object;
 mod secret;
+
+/// What the benches of this package reach of its inside. Not API: anything may change.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod bench_support {
+    pub use crate::object::bench as object;
+}
