@@ -47,14 +47,14 @@ impl Object {
 
     /// `plain` sealed as a stream.
     pub(crate) fn sealed(&self, plain: &[u8]) -> Vec<u8> {
-        let (sealed, end) = read_async(self.sealing(plain, &[]), &mut constant(1 << 20));
+        let (sealed, end) = read_async(self.sealing(plain, &[]), &mut constant(1 << 15));
         end.expect("a whole plaintext seals");
         sealed
     }
 
     /// What a stream gives of `sealed`, and how it ends.
     pub(crate) fn opened(&self, sealed: &[u8]) -> (Vec<u8>, io::Result<()>) {
-        read_async(self.opening(sealed), &mut constant(1 << 20))
+        read_async(self.opening(sealed), &mut constant(1 << 15))
     }
 }
 
