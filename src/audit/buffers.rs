@@ -5,9 +5,10 @@
 //! the other. A record's place is (round, stripe); blocks are written by place.
 //!
 //! Where the home stripe is full or held by somebody else, the record goes to another stripe whose
-//! place is not before the last one that a caller of this home used elsewhere (`floor`). So the
-//! places of one thread never go back, and invariant 2 of the module holds without a counter that
-//! all threads share.
+//! place is not before the last one that any caller of this home used, at home or elsewhere; and
+//! home takes records again once its place is not before those elsewhere. So the places of one
+//! thread never go back, and invariant 2 of the module holds without a counter that all threads
+//! share.
 //!
 //! Invariants:
 //!
@@ -61,8 +62,11 @@ pub(crate) struct AuditBuffers {
 
 struct Stripe {
     open: Mutex<Open>,
+    /// The latest place that was used here, by callers of this home or others; zero for none.
+    /// Written under the lock, so it never goes back.
+    last_here: AtomicU64,
     /// The latest place that a caller of this home used in another stripe; zero for none.
-    floor: AtomicU64,
+    last_elsewhere: AtomicU64,
 }
 
 struct Open {
@@ -109,6 +113,16 @@ pub(crate) enum BrakeAudit {
     Accepted(Accepted),
     /// The sink is down or the buffers are full: it is kept apart, marked late, and goes first.
     Late,
+}
+
+/// What one round of swapping came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SwappedOut {
+    /// Blocks sent to the writer.
+    pub(crate) blocks: usize,
+    /// Whether everything accepted before the call is sent. If not, the sink holds all buffers:
+    /// swap again once it has taken some.
+    pub(crate) complete: bool,
 }
 
 /// A swapped-out buffer on its way to the writer.
@@ -224,14 +238,13 @@ impl AuditBuffers {
     }
 
     /// Swaps out what is filled and sends it to the writer, in the order in which it is to be
-    /// written: late records, then one round of the stripes. How many blocks that were: fewer than
-    /// are filled while the sink holds all buffers.
+    /// written: late records, then one round of the stripes.
     ///
     /// Whoever is rung for may call it; rounds follow each other.
-    pub(crate) fn swap_out(&self) -> usize {
+    pub(crate) fn swap_out(&self) -> SwappedOut {
         let mut collector = lock(&self.collector);
         let Some(blocks) = collector.blocks.clone() else {
-            return 0;
+            return SwappedOut { blocks: 0, complete: false };
         };
         let mut sent = 0;
         // Sent under the collector's lock and at once: between a swap and its sending nothing can
@@ -243,10 +256,10 @@ impl AuditBuffers {
             sent += 1;
         };
         let mut late = lock(&self.late);
-        if late.records > 0
-            && let Some(empty) = self.pool.take()
-        {
+        let mut complete = late.records == 0;
+        if !complete && let Some(empty) = self.pool.take() {
             send(None, core::mem::replace(&mut *late, Filled::of(empty)));
+            complete = true;
         }
         drop(late);
         for _ in 0..self.stripes.len() {
@@ -257,6 +270,7 @@ impl AuditBuffers {
             let mut open = lock(&stripe.open);
             if open.filled.records > 0 {
                 let Some(empty) = self.pool.take() else {
+                    complete = false;
                     break;
                 };
                 let filled = core::mem::replace(&mut open.filled, Filled::of(empty));
@@ -269,7 +283,7 @@ impl AuditBuffers {
                 collector.round = round + 1;
             }
         }
-        sent
+        SwappedOut { blocks: sent, complete }
     }
 
     /// Ends it: swaps out what can be, lets the writer finish with that, and refuses every record
@@ -293,34 +307,43 @@ impl AuditBuffers {
         &self.confirmed
     }
 
+    /// Holds the lock of a stripe, as a thread does that is stopped inside it.
+    #[cfg(test)]
+    pub(super) fn hold(&self, stripe: usize) -> impl Drop + use<'_> {
+        lock(&self.stripes[stripe].open)
+    }
+
     /// Puts `record` into the home stripe or, failing that, into another that keeps the order.
     fn place(&self, home: usize, record: &RecordRef<'_>) -> Option<Accepted> {
         let own = self.stripes.get(home)?;
-        let floor = own.floor.load(Ordering::Relaxed);
-        if let Some(accepted) = self.put(home, record, floor, HOME_TRIES) {
+        // A thread's own places are in these words when it comes back: same location, program
+        // order. What other threads of this home add only makes them later.
+        let elsewhere = own.last_elsewhere.load(Ordering::Relaxed);
+        if let Some(accepted) = self.put(home, record, elsewhere, HOME_TRIES) {
             return Some(accepted);
         }
+        let floor = elsewhere.max(own.last_here.load(Ordering::Relaxed));
         // The engine's own stripe, the last, is not for callers.
         let open = self.stripes.len().saturating_sub(1);
-        let others = (1..open).map(|step| (home + step) % open);
-        let accepted = others.filter_map(|at| self.put(at, record, floor, 1)).next()?;
-        // The thread's own next load sees this: one location, program order.
-        own.floor.fetch_max(accepted.ticket.word(), Ordering::Relaxed);
+        let mut others = (1..open).map(|step| (home + step) % open);
+        let accepted = others.find_map(|at| self.put(at, record, floor, 1))?;
+        let place = accepted.ticket.word();
+        own.last_elsewhere.fetch_max(place, Ordering::Relaxed);
         Some(accepted)
     }
 
+    /// Puts `record` into the stripe `at` if that has room and its place is not before `floor`.
     fn put(&self, at: usize, record: &RecordRef<'_>, floor: u64, tries: usize) -> Option<Accepted> {
-        let mut open = self.stripes.get(at)?.try_open(tries)?;
+        let stripe = self.stripes.get(at)?;
+        let mut open = stripe.try_open(tries)?;
         let ticket = Ticket::new(open.round, narrow(at));
-        if ticket < Ticket::from_word(floor) {
+        let len = encoded_len(record);
+        if ticket < Ticket::from_word(floor) || !open.filled.push(record, len) {
             return None;
         }
-        let before = open.filled.bytes.len();
-        let len = encoded_len(record);
-        open.filled.push(record, len).then_some(Accepted {
-            ticket,
-            ring: before < RING_AT_BYTES && before + len >= RING_AT_BYTES,
-        })
+        let after = open.filled.bytes.len();
+        stripe.last_here.store(ticket.word(), Ordering::Relaxed);
+        Some(Accepted { ticket, ring: after >= RING_AT_BYTES && after - len < RING_AT_BYTES })
     }
 }
 
@@ -328,7 +351,8 @@ impl Stripe {
     fn new() -> Self {
         Self {
             open: Mutex::new(Open { round: 1, filled: Filled::new() }),
-            floor: AtomicU64::new(0),
+            last_here: AtomicU64::new(0),
+            last_elsewhere: AtomicU64::new(0),
         }
     }
 

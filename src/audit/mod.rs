@@ -45,7 +45,7 @@ pub mod bench;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use buffers::{Accepted, AuditBuffers, Block, BrakeAudit};
+pub(crate) use buffers::{Accepted, AuditBuffers, Block, BrakeAudit, SwappedOut};
 pub use caller::Caller;
 pub use class::ErrorClass;
 pub(crate) use confirm::{Confirmed, Ticket, WriterEnded, Written};
