@@ -80,7 +80,10 @@ impl Kms {
     /// A handle for one kind of message.
     #[must_use]
     pub fn asker<M: Ask>(&self) -> Asker<M> {
-        Asker { kms: self.clone(), message: PhantomData }
+        Asker {
+            kms: self.clone(),
+            message: PhantomData,
+        }
     }
 
     /// An address for one kind of message, for hosts that are actors.
@@ -144,7 +147,10 @@ impl<M: Ask> Asker<M> {
 
 impl<M> Clone for Asker<M> {
     fn clone(&self) -> Self {
-        Self { kms: self.kms.clone(), message: PhantomData }
+        Self {
+            kms: self.kms.clone(),
+            message: PhantomData,
+        }
     }
 }
 

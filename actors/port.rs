@@ -37,8 +37,8 @@ use arc_swap::{ArcSwap, Guard};
 use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 
-pub(crate) use self::delivery::{Begun, Delivery};
 use self::delivery::{Asker, Desk, Pass, Stage, Standing};
+pub(crate) use self::delivery::{Begun, Delivery};
 pub(crate) use self::tally::Counters;
 use super::timer::{Rang, Timer};
 use crate::error::{Error, Refused};
@@ -50,7 +50,8 @@ use crate::limits::REBUILD_BACKOFF_MIN;
 pub(crate) struct Port<A: Actor>(Arc<Core<A>>);
 
 struct Core<A: Actor> {
-    seat: CachePadded<ArcSwap<Seat<A>>>,
+    /// Shared by all lanes to the actor.
+    seat: Arc<CachePadded<ArcSwap<Seat<A>>>>,
     desk: Desk,
 }
 
@@ -65,9 +66,18 @@ impl<A: Actor> Port<A> {
     /// A port that is down until an actor is installed.
     pub(crate) fn new(name: &'static str, timer: Timer) -> Self {
         Self(Arc::new(Core {
-            seat: CachePadded::new(ArcSwap::from_pointee(Seat::Down {
+            seat: Arc::new(CachePadded::new(ArcSwap::from_pointee(Seat::Down {
                 retry_after: REBUILD_BACKOFF_MIN,
-            })),
+            }))),
+            desk: Desk::new(name, timer),
+        }))
+    }
+
+    /// Another way to the same actor, with a bound and counts of its own: what floods this one
+    /// refuses nothing there.
+    pub(crate) fn lane(&self, name: &'static str, timer: Timer) -> Self {
+        Self(Arc::new(Core {
+            seat: Arc::clone(&self.0.seat),
             desk: Desk::new(name, timer),
         }))
     }
@@ -131,7 +141,9 @@ impl<A: Actor> Port<A> {
     pub(crate) fn reopen(&self) {
         self.0.seat.rcu(|seat| match &**seat {
             Seat::Up(_) | Seat::Down { .. } => Arc::clone(seat),
-            Seat::Closed(_) => Arc::new(Seat::Down { retry_after: REBUILD_BACKOFF_MIN }),
+            Seat::Closed(_) => Arc::new(Seat::Down {
+                retry_after: REBUILD_BACKOFF_MIN,
+            }),
         });
     }
 

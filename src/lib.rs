@@ -17,7 +17,6 @@ pub mod limits;
 mod object;
 mod plane;
 mod secret;
-<<<<<<< HEAD
 pub mod status;
 
 pub use actors::ask::{Answer, Ask, Asker};
@@ -50,12 +49,5 @@ pub mod keystore {
 pub mod bench_support {
     //! What the benches reach of the engine's inside. No part of the interface.
     pub use crate::audit::bench as audit;
-=======
-
-/// What the benches of this package reach of its inside. Not API: anything may change.
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub mod bench_support {
     pub use crate::object::bench as object;
->>>>>>> object
 }

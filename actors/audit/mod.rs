@@ -13,7 +13,6 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message};
 use super::port::{Delivery, Port};
 use super::timer::{Rang, Timer};
 use super::watch::Obituary;
@@ -22,6 +21,7 @@ use crate::error::{Error, Refused};
 use crate::gate::stripe_of_thread;
 use crate::limits::AUDIT_DEADLINE;
 use crate::plane::Plane;
+use actix::{Actor, AsyncContext, Context, Handler, Message};
 
 /// Collects blocks; see the module's documentation.
 pub(crate) struct AuditActor {
@@ -31,17 +31,20 @@ pub(crate) struct AuditActor {
 }
 
 impl AuditActor {
-    pub(crate) fn new(
-        plane: Arc<Plane>,
-            rung: Arc<AtomicBool>,
-        obituary: Obituary,
-    ) -> Self {
-        Self { plane, rung, _obituary: obituary }
+    pub(crate) fn new(plane: Arc<Plane>, rung: Arc<AtomicBool>, obituary: Obituary) -> Self {
+        Self {
+            plane,
+            rung,
+            _obituary: obituary,
+        }
     }
 
     fn collect(&self) {
         let (clock, audit) = (&self.plane.clock, &self.plane.audit);
-        let generation = self.plane.generation().map_or(0, |generation| generation.number);
+        let generation = self
+            .plane
+            .generation()
+            .map_or(0, |generation| generation.number);
         audit.tell_refusals(clock.boot(), clock.wall(), generation);
         audit.swap_out();
     }
@@ -88,7 +91,12 @@ impl Trail {
         timer: Timer,
         rung: Arc<AtomicBool>,
     ) -> Self {
-        Self { plane, port, timer, rung }
+        Self {
+            plane,
+            port,
+            timer,
+            rung,
+        }
     }
 
     /// Has a record written.
@@ -96,7 +104,10 @@ impl Trail {
     /// # Errors
     /// [`Refused`] if it was not accepted, or not written within [`AUDIT_DEADLINE`].
     pub(crate) async fn durable(&self, record: &RecordRef<'_>) -> Result<(), Error> {
-        let accepted = self.plane.audit.accept(stripe_of_thread(), record, self.plane.clock.boot());
+        let accepted = self
+            .plane
+            .audit
+            .accept(stripe_of_thread(), record, self.plane.clock.boot());
         let Accepted { ticket, .. } = accepted?;
         self.written(ticket).await
     }
@@ -105,7 +116,11 @@ impl Trail {
     /// for the sink's return otherwise.
     pub(crate) async fn brake(&self, record: &RecordRef<'_>) -> bool {
         let now = self.plane.clock.boot();
-        match self.plane.audit.accept_brake(stripe_of_thread(), record, now) {
+        match self
+            .plane
+            .audit
+            .accept_brake(stripe_of_thread(), record, now)
+        {
             BrakeAudit::Accepted(accepted) => self.written(accepted.ticket).await.is_ok(),
             BrakeAudit::Late => false,
         }

@@ -84,19 +84,37 @@ impl Engine {
         let threads = Threads::start()?;
         let (plane, writer) = plane(options.clock, options.audit_sink)?;
         let timer = threads.places().timer().clone();
+        let lifecycle = Port::new("lifecycle", timer.clone());
         let ports = Ports {
-            lifecycle: Port::new("lifecycle", timer.clone()),
-            brake: Port::new("lifecycle brake", timer.clone()),
+            brake: lifecycle.lane("lifecycle brake", timer.clone()),
+            lifecycle,
             backend: Port::new("backend", timer.clone()),
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
         };
         let rung = Arc::<AtomicBool>::default();
-        let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
+        let trail = Trail::new(
+            Arc::clone(&plane),
+            ports.audit.clone(),
+            timer,
+            Arc::clone(&rung),
+        );
         let jumped = Arc::<AtomicBool>::default();
-        let shared = Shared { plane, ports, trail, jumped };
-        let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
-        let engine = Self { kms, threads, writer: Some(writer) };
+        let shared = Shared {
+            plane,
+            ports,
+            trail,
+            jumped,
+        };
+        let kms = Kms {
+            shared: Arc::new(shared),
+            caller: Caller::host(),
+        };
+        let engine = Self {
+            kms,
+            threads,
+            writer: Some(writer),
+        };
         engine.raise(options.reap_interval, rung).await?;
         Ok(engine)
     }
@@ -110,19 +128,28 @@ impl Engine {
     /// Builds the actors, in the order of the roster.
     async fn raise(&self, reap_interval: Duration, rung: Arc<AtomicBool>) -> Result<(), Error> {
         let watch = Watch::start(self.threads.places().clone()).await?;
-        let Shared { plane, ports, trail, jumped } = &*self.kms.shared;
+        let Shared {
+            plane,
+            ports,
+            trail,
+            jumped,
+        } = &*self.kms.shared;
         let lost = {
             let (brake, plane) = (ports.brake.clone(), Arc::clone(plane));
             move |actor: &'static str| {
                 // Shut at once: the message may find the lifecycle actor gone too.
-                plane.gate.shut(Scope::All, Phase::Failed(actor).refusal_code());
+                plane
+                    .gate
+                    .shut(Scope::All, Phase::Failed(actor).refusal_code());
                 drop(brake.tell(ActorLost(actor)));
             }
         };
         let p = Arc::clone(plane);
         let build =
             move |obituary| Ok(AuditActor::new(Arc::clone(&p), Arc::clone(&rung), obituary));
-        watch.keep(ports.audit.clone(), Place::Audit, build, lost.clone()).await?;
+        watch
+            .keep(ports.audit.clone(), Place::Audit, build, lost.clone())
+            .await?;
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
@@ -130,22 +157,34 @@ impl Engine {
             let (p, t) = (Arc::clone(&p), t.clone());
             BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary)
         };
-        watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
+        watch
+            .keep(ports.backend.clone(), Place::Backend, build, lost.clone())
+            .await?;
 
         let (p, backend, jumped) = (Arc::clone(plane), ports.backend.clone(), Arc::clone(jumped));
         let build = move |obituary| {
             let (p, backend, jumped) = (Arc::clone(&p), backend.clone(), Arc::clone(&jumped));
             Ok(Reaper::new(p, backend, reap_interval, jumped, obituary))
         };
-        watch.keep(ports.reaper.clone(), Place::Control, build, lost.clone()).await?;
+        watch
+            .keep(ports.reaper.clone(), Place::Control, build, lost.clone())
+            .await?;
 
         let (p, t, backend) = (Arc::clone(plane), trail.clone(), ports.backend.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(Lifecycle::new(p, t, backend.clone(), Arc::clone(&numbers), obituary))
+            Ok(Lifecycle::new(
+                p,
+                t,
+                backend.clone(),
+                Arc::clone(&numbers),
+                obituary,
+            ))
         };
-        watch.keep(ports.lifecycle.clone(), Place::Control, build, lost).await
+        watch
+            .keep(ports.lifecycle.clone(), Place::Control, build, lost)
+            .await
     }
 }
 
@@ -226,7 +265,10 @@ impl Kms {
     /// The same handle for somebody else: what is done with it is recorded under this principal.
     #[must_use]
     pub fn on_behalf_of(&self, caller: Caller) -> Self {
-        Self { shared: Arc::clone(&self.shared), caller }
+        Self {
+            shared: Arc::clone(&self.shared),
+            caller,
+        }
     }
 
     /// The engine at this moment. Reads a snapshot: no message, no wait, in every state.
@@ -237,7 +279,9 @@ impl Kms {
         let health = plane.audit.health().state(plane.clock.boot());
         Status {
             backend: generation.as_ref().map(|generation| generation.backend),
-            default_key: generation.as_ref().and_then(|generation| generation.default_key.clone()),
+            default_key: generation
+                .as_ref()
+                .and_then(|generation| generation.default_key.clone()),
             keys: generation.map_or(0, |generation| generation.keys.len() as u64),
             sections: plane.gate.inside(),
             operations: plane.operations.len() as u64,
