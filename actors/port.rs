@@ -20,7 +20,8 @@
 //! let (message, _begun) = delivery.begin()?;
 //! ```
 //!
-//! Cost: one allocation and eight atomic operations over `Addr::send`; a refusal costs two.
+//! Cost, on two cores: 0.6 us over `Addr::send` on a round trip of 5 us, 1.1 us over it with 512
+//! asks in flight (0.2 us there); a refusal 15 ns.
 
 mod delivery;
 mod tally;

@@ -462,3 +462,30 @@ async fn the_time_in_the_queue_and_in_the_handler_are_measured_apart() {
         })
         .await;
 }
+
+/// actix skips a message whose asker has gone, but looks before the handler runs: an asker that
+/// leaves between the two must win or lose by the exchange alone.
+#[test]
+fn a_message_whose_asker_has_left_does_not_begin_whatever_actix_has_seen() {
+    let bench = Bench::new();
+    let far = bench.port.0.desk.timer().after(ASK_DEADLINE);
+
+    let Admitted { pass, .. } = bench.port.admit(Some(far)).unwrap();
+    drop(pass.asker());
+    assert!(Delivery::new(Count, pass).begin().is_err());
+
+    let Admitted { pass, .. } = bench.port.admit(Some(far)).unwrap();
+    let asker = pass.asker();
+    assert!(matches!(asker.leave(Rang::Due), Error::Refused(Refused::Late)));
+    assert!(Delivery::new(Count, pass).begin().is_err());
+
+    let Admitted { pass, .. } = bench.port.admit(Some(far)).unwrap();
+    let asker = pass.asker();
+    let begun = Delivery::new(Count, pass).begin().unwrap();
+    assert!(matches!(asker.leave(Rang::Due), Error::OutcomeUnknown(_)));
+    drop(begun);
+
+    let counters = bench.port.counters();
+    assert_eq!((counters.cancelled, counters.refused_late, counters.begun), (1, 1, 1));
+    assert_balanced(counters);
+}

@@ -328,3 +328,24 @@ async fn a_panic_of_the_watcher_closes_every_port() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_port_that_is_down_says_how_long_the_back_off_is() {
+    inline(|watch, port| async move {
+        keep(&watch, &port, &Arc::default()).await.unwrap();
+        for doubled in 0..REBUILDS_MAX {
+            which(&port).await.unwrap();
+            let _ = port.ask(Panic, ASK_DEADLINE).await;
+            // The watcher has heard.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let expected = REBUILD_BACKOFF_MIN * 2_u32.pow(doubled);
+            match port.ask(Which, ASK_DEADLINE).await {
+                Err(Error::Refused(Refused::Down { retry_after, .. })) => {
+                    assert_eq!(retry_after, expected);
+                }
+                other => panic!("not down: {other:?}"),
+            }
+        }
+    })
+    .await;
+}
