@@ -27,9 +27,7 @@ fn objects(criterion: &mut Criterion) {
 
 fn forms(group: &mut BenchmarkGroup<'_, WallTime>, plain: &[u8]) {
     let bench = Bench::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     // Filled, so that no form pays for the pages of its output.
     let mut sealed = vec![1; Bench::sealed_bytes(plain.len())];
     let mut opened = vec![1; plain.len()];
@@ -77,11 +75,7 @@ async fn drain(reader: impl AsyncRead, out: &mut [u8]) {
     let mut at = 0;
     loop {
         let end = out.len().min(at + READ_BYTES);
-        match reader
-            .read(&mut out[at..end])
-            .await
-            .expect("the object is good")
-        {
+        match reader.read(&mut out[at..end]).await.expect("the object is good") {
             0 => break,
             len => at += len,
         }

@@ -64,9 +64,7 @@ impl Disk {
             Ok(()) => {
                 // The umask may have taken bits away.
                 rustix::fs::chmod(path, Mode::RWXU).map_err(fail("setting the mode"))?;
-                let parent = path
-                    .parent()
-                    .filter(|parent| !parent.as_os_str().is_empty());
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 Self::open(parent.unwrap_or(Path::new(".")), Access::Shared)?.sync()?;
             }
             Err(Errno::EXIST) => {}
@@ -220,9 +218,7 @@ impl Disk {
 
     /// Makes the names in the directory durable.
     pub(super) fn sync(&self) -> Result<(), KeystoreError> {
-        self.step("syncing the directory", "", || {
-            rustix::fs::fsync(&self.directory)
-        })?;
+        self.step("syncing the directory", "", || rustix::fs::fsync(&self.directory))?;
         #[cfg(test)]
         fault::directory_synced(&self.path);
         Ok(())
@@ -282,11 +278,7 @@ impl Disk {
         #[cfg(not(test))]
         let done = act();
         done.map_err(|errno| {
-            let path = if name.is_empty() {
-                self.path.clone()
-            } else {
-                self.path.join(name)
-            };
+            let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
             KeystoreError::new(path, io_problem(operation, errno))
         })
     }

@@ -43,10 +43,7 @@ const RECORD_TEMPORARY: &str = "record.tmp";
 
 /// Whether `name` is one that a crash leaves behind.
 pub(super) fn is_temporary(name: &str) -> bool {
-    matches!(
-        name,
-        HEADER_INIT | HEADER_TEMPORARY | MANIFEST_TEMPORARY | RECORD_TEMPORARY
-    )
+    matches!(name, HEADER_INIT | HEADER_TEMPORARY | MANIFEST_TEMPORARY | RECORD_TEMPORARY)
 }
 
 /// Every key by id.
@@ -81,12 +78,10 @@ impl Found {
         let disk = open_directory(&config.directory)?;
         let lock = lock(&disk)?;
         let (header, header_digest) = read_header(&disk)?;
-        let keystore_key = header
-            .unlock(&config.root_key)
-            .map_err(|locked| match locked {
-                Locked::NoRootKey(error) => error,
-                Locked::Header(problem) => disk.error(HEADER, problem),
-            })?;
+        let keystore_key = header.unlock(&config.root_key).map_err(|locked| match locked {
+            Locked::NoRootKey(error) => error,
+            Locked::Header(problem) => disk.error(HEADER, problem),
+        })?;
         let keys = StoreKeys::derive(&keystore_key);
         let bytes = read_existing(&disk, MANIFEST, MANIFEST_BYTES_MAX)?;
         let replayed = Manifest::replay(&bytes, header.id, &keys.manifest)
@@ -104,16 +99,7 @@ impl Found {
         let (finished, records) = (verifier.finished, verifier.records);
         let temporary = sort_names(&disk, &replayed.manifest, finished.then_some(&replayed))?;
         let (manifest, repair) = settle(replayed, finished, &bytes, &keys, temporary);
-        Ok(Self {
-            disk,
-            lock,
-            header,
-            keystore_key,
-            keys,
-            manifest,
-            records,
-            repair,
-        })
+        Ok(Self { disk, lock, header, keystore_key, keys, manifest, records, repair })
     }
 
     /// The mark at `anchor`, if it is authentic.
@@ -151,16 +137,7 @@ impl Found {
         anchor: &Anchor,
         found: Option<Mark>,
     ) -> Result<(Store, Records), KeystoreError> {
-        let Self {
-            disk,
-            lock,
-            header,
-            keystore_key: _,
-            keys,
-            manifest,
-            records,
-            repair,
-        } = self;
+        let Self { disk, lock, header, keystore_key: _, keys, manifest, records, repair } = self;
         for name in &repair.temporary {
             disk.remove(name)?;
         }
@@ -252,11 +229,7 @@ impl Store {
         let (open, intent) = self.manifest.intent(key, file, sha256(&[bytes]));
         self.log.append(&self.disk, &intent)?;
         self.log.sync(&self.disk)?;
-        let temporary = if file == HEADER {
-            HEADER_TEMPORARY
-        } else {
-            RECORD_TEMPORARY
-        };
+        let temporary = if file == HEADER { HEADER_TEMPORARY } else { RECORD_TEMPORARY };
         self.disk.replace(file, temporary, bytes)?;
         let done = self.manifest.close(key, open);
         let mark = Mark::of(&self.manifest, &self.keys);
@@ -327,8 +300,7 @@ fn lock(disk: &Disk) -> Result<OwnedFd, KeystoreError> {
 }
 
 fn read_existing(disk: &Disk, name: &str, max: usize) -> Result<Vec<u8>, KeystoreError> {
-    disk.read(name, max)?
-        .ok_or_else(|| disk.error(name, KeystoreProblem::Missing))
+    disk.read(name, max)?.ok_or_else(|| disk.error(name, KeystoreProblem::Missing))
 }
 
 fn read_header(disk: &Disk) -> Result<(Header, Digest), KeystoreError> {
@@ -364,9 +336,7 @@ impl Verifier<'_> {
             .filter(|open| open.before.is_none())
             .map(|open| (open.file.as_str(), None));
         let listed = replayed.manifest.files.iter();
-        for (name, listed) in listed
-            .map(|(name, listed)| (name.as_str(), Some(listed)))
-            .chain(made)
+        for (name, listed) in listed.map(|(name, listed)| (name.as_str(), Some(listed))).chain(made)
         {
             if abandoned.load(Ordering::Relaxed) {
                 return Err(LifecycleError::Superseded("message").into());
@@ -486,23 +456,14 @@ fn settle(
     keys: &StoreKeys,
     temporary: Vec<String>,
 ) -> (Manifest, Repair) {
-    let Replayed {
-        mut manifest,
-        open,
-        closed_bytes,
-        whole_bytes,
-    } = replayed;
+    let Replayed { mut manifest, open, closed_bytes, whole_bytes } = replayed;
     let (keep, done) = match open {
         Some(open) if finished => (whole_bytes, Some(manifest.close(&keys.manifest, open))),
         Some(_) => (closed_bytes, None),
         None => (whole_bytes, None),
     };
     let log_bytes = u64::try_from(found.len()).expect("a length fits 64 bits");
-    let repair = Repair {
-        temporary,
-        cut_to: Some(keep).filter(|&keep| keep != log_bytes),
-        log_bytes,
-        done,
-    };
+    let repair =
+        Repair { temporary, cut_to: Some(keep).filter(|&keep| keep != log_bytes), log_bytes, done };
     (manifest, repair)
 }

@@ -21,11 +21,7 @@ pub(super) const NOW: WallTime = WallTime::from_millis(1_790_000_000_000);
 /// A directory for keystores, in memory where there is such a thing: syncing costs nothing there.
 pub(super) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     dir.unwrap()
 }
 
@@ -136,15 +132,10 @@ pub(super) fn essence(record: &KeyRecord) -> String {
         .iter()
         .map(|version| version.material.as_ref().map(|m| hex::encode(m.expose())))
         .collect();
-    format!(
-        "{:?} {:?} {material:?}",
-        record.describe(),
-        record.describe_versions()
-    )
+    format!("{:?} {:?} {material:?}", record.describe(), record.describe_versions())
 }
 
 pub(super) fn essences(backend: &LocalBackend) -> BTreeMap<String, String> {
     let all = backend.records().iter();
-    all.map(|(id, record)| (id.to_string(), essence(record)))
-        .collect()
+    all.map(|(id, record)| (id.to_string(), essence(record))).collect()
 }

@@ -40,18 +40,9 @@ pub(in crate::backend::local) enum Torn {
 
 enum Effect {
     Made(PathBuf),
-    Renamed {
-        from: PathBuf,
-        to: PathBuf,
-        moved: Vec<u8>,
-        replaced: Option<Vec<u8>>,
-    },
+    Renamed { from: PathBuf, to: PathBuf, moved: Vec<u8>, replaced: Option<Vec<u8>> },
     Removed(PathBuf, Vec<u8>),
-    Wrote {
-        file: PathBuf,
-        before: Vec<u8>,
-        at: usize,
-    },
+    Wrote { file: PathBuf, before: Vec<u8>, at: usize },
     Truncated(PathBuf, Vec<u8>),
 }
 
@@ -71,13 +62,7 @@ thread_local! {
 
 /// Runs `act` under `fault`; how many steps there were.
 pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, u64) {
-    let plan = Plan {
-        fault,
-        steps: 0,
-        dead: false,
-        short: false,
-        pending: Vec::new(),
-    };
+    let plan = Plan { fault, steps: 0, dead: false, short: false, pending: Vec::new() };
     PLAN.set(Some(plan));
     let result = act();
     let plan = PLAN.take().expect("set above");
@@ -112,11 +97,7 @@ pub(super) fn writing<'a>(dir: &Path, name: &str, at: u64, bytes: &'a [u8]) -> &
             let at = usize::try_from(at).unwrap();
             plan.pending.push(Effect::Wrote { file, before, at });
         }
-        if plan.short {
-            &bytes[..bytes.len() / 2]
-        } else {
-            bytes
-        }
+        if plan.short { &bytes[..bytes.len() / 2] } else { bytes }
     })
     .unwrap_or(bytes)
 }
@@ -218,12 +199,7 @@ impl Effect {
     fn undo(self, torn: Torn) {
         match self {
             Self::Made(file) => drop(fs::remove_file(file)),
-            Self::Renamed {
-                from,
-                to,
-                moved,
-                replaced,
-            } => {
+            Self::Renamed { from, to, moved, replaced } => {
                 put(&from, &moved);
                 match replaced {
                     Some(bytes) => put(&to, &bytes),
