@@ -14,6 +14,7 @@ pub mod error;
 mod gate;
 pub mod key;
 pub mod limits;
+pub mod manual;
 mod object;
 mod plane;
 mod secret;
