@@ -5,8 +5,12 @@
 //! into a virtual environment under the target directory. Where that cannot be had these tests say
 //! so and pass; under `CI=true` they fail.
 
+// Marked, so that clippy takes their helpers for test code.
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
 mod page;
+#[cfg(test)]
 mod python;
 
 use std::fs;
