@@ -1,5 +1,8 @@
 //! Portcullis: a key-management engine that a host process embeds.
 
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod bench_support;
 pub mod clock;
 pub mod context;
 pub mod error;

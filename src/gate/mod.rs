@@ -363,5 +363,6 @@ const STRIPES_MAX: usize = 64;
 
 const UNNUMBERED: usize = usize::MAX;
 
-#[cfg(all(test, not(gate_loom)))]
+#[cfg(test)]
+#[cfg(not(gate_loom))] // real threads; loom has models of its own
 mod tests;
