@@ -476,7 +476,10 @@ fn a_message_whose_asker_has_left_does_not_begin_whatever_actix_has_seen() {
 
     let Admitted { pass, .. } = bench.port.admit(Some(far)).unwrap();
     let asker = pass.asker();
-    assert!(matches!(asker.leave(Rang::Due), Error::Refused(Refused::Late)));
+    assert!(matches!(
+        asker.leave(Rang::Due),
+        Error::Refused(Refused::Late)
+    ));
     assert!(Delivery::new(Count, pass).begin().is_err());
 
     let Admitted { pass, .. } = bench.port.admit(Some(far)).unwrap();
@@ -486,6 +489,9 @@ fn a_message_whose_asker_has_left_does_not_begin_whatever_actix_has_seen() {
     drop(begun);
 
     let counters = bench.port.counters();
-    assert_eq!((counters.cancelled, counters.refused_late, counters.begun), (1, 1, 1));
+    assert_eq!(
+        (counters.cancelled, counters.refused_late, counters.begun),
+        (1, 1, 1)
+    );
     assert_balanced(counters);
 }

@@ -80,8 +80,10 @@ pub(crate) struct Closed {
 
 /// Which shuts were known at a moment. Later is greater.
 ///
-/// Whoever wants the gate open takes one when it makes up its mind, and [`Gate::open`] refuses if
-/// a shut came after that. So a `Stop` whose message is still on its way is not opened over.
+/// Whoever asks for the gate to be opened takes one on its own thread when it asks
+/// ([`Gate::latest_shut`]), and [`Gate::open`] refuses if a shut came after that. So a `Stop` that
+/// has shut the gate but whose message is still on its way is not opened over, and one whose
+/// message was lost does not keep the gate shut for ever: the next `Start` knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ShutTicket(u64);
 
@@ -377,5 +379,6 @@ const STRIPES_MAX: usize = 64;
 
 const UNNUMBERED: usize = usize::MAX;
 
-#[cfg(all(test, not(gate_loom)))]
+#[cfg(test)]
+#[cfg(not(gate_loom))] // real threads; loom has models of its own
 mod tests;
