@@ -39,9 +39,15 @@ pub enum Error {
     /// The engine's state does not allow it.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
+    /// A field that audit records would carry is not acceptable.
+    #[error(transparent)]
+    AuditField(#[from] AuditFieldError),
     /// The host called with arguments that no input of others can cause.
     #[error("wrong use of the interface: {0}")]
     ApiMisuse(&'static str),
+    /// The system gives no random bytes: no key can be made.
+    #[error("the system gives no random bytes")]
+    Randomness,
     /// A bug of the engine.
     #[error("this should not happen, please report it: {0}")]
     Unreachable(&'static str),
@@ -274,7 +280,10 @@ impl KeystoreError {
     /// `problem` with `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, problem: KeystoreProblem) -> Self {
-        Self { path: path.into(), problem }
+        Self {
+            path: path.into(),
+            problem,
+        }
     }
 }
 
@@ -330,6 +339,9 @@ pub enum KeystoreProblem {
         /// The mode required.
         expected: u32,
     },
+    /// The system gives no random bytes.
+    #[error("cannot be written: the system gives no random bytes")]
+    NoRandomness,
     /// There is no keystore here.
     #[error("holds no keystore; `init` makes one")]
     NotInitialised,
@@ -422,6 +434,9 @@ pub enum LifecycleError {
         /// What to do instead, with its own punctuation; may be empty.
         hint: &'static str,
     },
+    /// The backend does not close within the deadline; the engine stays closed until it does.
+    #[error("the backend does not close in time; the engine stays closed until it does")]
+    BackendHung,
     /// Permits did not come back within their second; the engine stays closed.
     #[error("{0} permits did not come back in time; the engine stays closed until they do")]
     Stuck(u64),
@@ -431,4 +446,15 @@ pub enum LifecycleError {
     /// The engine's threads could not be started or were lost.
     #[error("the engine's threads are gone: {0}")]
     Threads(&'static str),
+}
+
+/// A field that audit records would carry is not acceptable. Its text is not repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+#[non_exhaustive]
+pub struct AuditFieldError {
+    /// Which field.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
 }

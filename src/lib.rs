@@ -1,22 +1,53 @@
 //! Portcullis: a key-management engine that a host process embeds.
 
+#[path = "../actors/mod.rs"]
+mod actors;
+pub mod audit;
 pub mod backend;
 pub mod clock;
+pub mod config;
 pub mod context;
 mod crypto;
+pub mod engine;
 pub mod envelope;
 pub mod error;
-#[allow(dead_code)] // until the engine passes it
 mod gate;
 pub mod key;
 pub mod limits;
-#[allow(dead_code)] // until the engine seals with it
 mod object;
+mod plane;
 mod secret;
+pub mod status;
 
-/// What the benches of this package reach of its inside. Not API: anything may change.
+pub use actors::ask::{Answer, Ask, Asker};
+pub use actors::backend::MutationReport;
+pub use engine::{DataKey, Engine, GeneratedDataKey, Kms};
+pub use error::Error;
+pub use object::Suite;
+pub use plane::{NeedsHop, TryError};
+
+/// Messages that an engine answers: see [`Ask`].
+pub mod messages {
+    pub use crate::actors::ask::{
+        ChangeKey, CreateKey, DecryptDataKey, DescribeEngine, DescribeKey, DescribeKeyVersions,
+        FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,
+        StartEngine, StopEngine, ThawEngine,
+    };
+}
+
+/// The local keystore: made, opened, kept from being rolled back.
+#[cfg(feature = "local")]
+pub mod keystore {
+    pub use crate::backend::local::{
+        Anchor, AnchorStore, InitOptions, KeystoreId, KeystoreInfo, LocalConfig, Mark, RootKey,
+        accept_rollback, change_root_key, create_root_key_file, init, set_anchor,
+    };
+}
+
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod bench_support {
+    //! What the benches reach of the engine's inside. No part of the interface.
+    pub use crate::audit::bench as audit;
     pub use crate::object::bench as object;
 }

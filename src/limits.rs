@@ -95,6 +95,13 @@ pub const MAILBOX_MAX: usize = 1024;
 /// How long a message may wait for its answer unless its sender says otherwise.
 pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a start or a reconfiguration may take to open its backend: a keystore of a million keys
+/// takes a minute, Argon2id on a slow machine some seconds.
+pub const OPEN_DEADLINE: Duration = Duration::from_secs(300);
+
+/// How often the reaper looks for deletions and rotations that are due. Windows are days.
+pub const REAP_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long `quiesce` and `close` wait for permits to come back. A section does at most 64 KiB of
 /// work, about 20 us; a second means that a thread is stopped in a debugger or the machine is gone.
 pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
@@ -112,11 +119,32 @@ pub const AUDIT_STRIPE_BYTES_MAX: usize = 1 << 20;
 /// where it is bound, so that a record is never cut.
 pub const CALLER_FIELD_BYTES_MAX: usize = 256;
 
+/// Longest bucket or object name in an audit record, in bytes: S3 ends at 1024.
+pub const RESOURCE_NAME_BYTES_MAX: usize = 1024;
+
+/// First pause before records are offered again to an audit sink that failed; each further one is
+/// twice as long.
+pub const AUDIT_RETRY_MIN: Duration = Duration::from_millis(10);
+
+/// Longest pause before records are offered again to an audit sink that failed.
+pub const AUDIT_RETRY_MAX: Duration = Duration::from_secs(1);
+
 /// Rebuilds of one actor within [`REBUILD_WINDOW`] before the engine fails closed.
 pub const REBUILDS_MAX: u32 = 3;
 
 /// The window in which [`REBUILDS_MAX`] counts.
 pub const REBUILD_WINDOW: Duration = Duration::from_secs(60);
+
+/// How long the first rebuild of an actor within [`REBUILD_WINDOW`] waits; each further one waits
+/// twice as long. A panic that repeats at once must not spin.
+pub const REBUILD_BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// Longest wait before a rebuild.
+pub const REBUILD_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Threads for blocking work (Argon2, the sync of a file) beside each of the engine's own threads.
+/// tokio's default is 512.
+pub const BLOCKING_THREADS_MAX: usize = 4;
 
 /// Largest configuration file in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;

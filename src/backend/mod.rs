@@ -5,14 +5,22 @@
 //! where it is *in-process*: the engine then derives the wrap keys from the records' material and
 //! uses them on the callers' threads.
 
+#[cfg(feature = "local")]
+pub(crate) mod local;
+pub(crate) mod source;
+pub(crate) mod static_key;
+
 use core::future::Future;
 use core::pin::Pin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::clock::WallTime;
+use crate::config::BackendConfig;
 use crate::error::Error;
 use crate::key::{KeyId, KeyRecord, Mutation};
+use crate::secret::random::RandomPool;
 
 /// A future that its actor awaits while it alone holds the backend.
 pub(crate) type BackendFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -41,6 +49,26 @@ pub(crate) trait Backend: Send {
         mutation: &'a Mutation,
         now: WallTime,
     ) -> BackendFuture<'a, Mutated>;
+}
+
+/// Opens and probes the backend that `config` names. `abandoned` is looked at now and then: set, it
+/// ends the opening soon.
+pub(crate) fn open(
+    config: &BackendConfig,
+    random: &Arc<RandomPool>,
+    abandoned: &AtomicBool,
+) -> Result<Box<dyn Backend>, Error> {
+    match config {
+        #[cfg(feature = "local")]
+        BackendConfig::Local(config) => {
+            let backend = local::LocalBackend::open(config, Arc::clone(random), abandoned)?;
+            Ok(Box::new(backend))
+        }
+        BackendConfig::Static(config) => {
+            let _ = (random, abandoned);
+            Ok(Box::new(static_key::StaticBackend::open(config)?))
+        }
+    }
 }
 
 /// A key after a mutation.

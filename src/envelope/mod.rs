@@ -38,6 +38,8 @@ use crate::error::EnvelopeError;
 use crate::key::{KeyVersion, VersionTag};
 use crate::limits::{DATA_KEY_BYTES_MAX, DATA_KEY_BYTES_MIN, KEY_ID_BYTES_MAX};
 
+pub(crate) use self::parse::total_bytes;
+
 /// A data key, wrapped under a master key and bound to its encryption context: an envelope.
 ///
 /// About 150 bytes, not secret, to be stored beside what the data key protects. It is checked to
@@ -295,7 +297,10 @@ impl Aad {
         named: &Named<'_>,
         context: &[u8; 32],
     ) -> Self {
-        let mut aad = Self { bytes: [0; AAD_BYTES_MAX], len: 0 };
+        let mut aad = Self {
+            bytes: [0; AAD_BYTES_MAX],
+            len: 0,
+        };
         aad.push(AAD_LABEL);
         aad.push(&[purpose.code(), WrapAlgorithm::GcmSiv.code(), spec.code(), 0]);
         aad.push(&[u8::try_from(named.key_id.len()).expect("key ids are at most 128 bytes")]);
@@ -312,7 +317,10 @@ impl Aad {
 
     fn push(&mut self, part: &[u8]) {
         let end = self.len + part.len();
-        let room = self.bytes.get_mut(self.len..end).expect("the bound counts every part");
+        let room = self
+            .bytes
+            .get_mut(self.len..end)
+            .expect("the bound counts every part");
         room.copy_from_slice(part);
         self.len = end;
     }

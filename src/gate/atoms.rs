@@ -87,9 +87,6 @@ pub(super) const FLIP_WITHOUT_DRAIN: bool = mutant(cfg!(gate_mutant = "flip_with
 /// Mutant: who waits looks first and leaves its waker afterwards.
 pub(super) const LOST_WAKEUP: bool = mutant(cfg!(gate_mutant = "lost_wakeup"));
 
-/// Mutant: the flip's end is told to nobody else.
-pub(super) const SILENT_END: bool = mutant(cfg!(gate_mutant = "silent_end"));
-
 /// Mutant: a quiesce is served by the flip already under way when it was called.
 pub(super) const EARLIER_FLIP: bool = mutant(cfg!(gate_mutant = "earlier_flip"));
 

@@ -49,21 +49,15 @@ impl<G: Deref<Target = Gate> + Unpin> Future for Quiesce<G> {
         if !atoms::LOST_WAKEUP {
             gate.waiters.register(this.id, cx.waker());
         }
-        let Progress { served, ended } = lock(&gate.grace).advance(&gate.stripes, this.wanted);
+        let served = lock(&gate.grace).advance(&gate.stripes, this.wanted);
         if served {
-            gate.waiters.remove(this.id);
-        } else if atoms::LOST_WAKEUP {
+            return Poll::Ready(());
+        }
+        if atoms::LOST_WAKEUP {
             gate.waiters.register(this.id, cx.waker());
         }
-        if ended && !atoms::SILENT_END {
-            // Others wait for the flip that ended, or to begin the next.
-            gate.waiters.wake_all();
-        }
-        if served {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
+        // A permit of the old side was still out, and whoever returns the last one wakes us.
+        Poll::Pending
     }
 }
 
@@ -95,14 +89,6 @@ struct Tally {
     on_side: [u64; 2],
 }
 
-/// What one step has done.
-struct Progress {
-    /// The flip that was wanted has ended.
-    served: bool,
-    /// Some flip ended in this step.
-    ended: bool,
-}
-
 impl Grace {
     pub(super) fn new(stripes: usize) -> Self {
         Self {
@@ -114,6 +100,12 @@ impl Grace {
         }
     }
 
+    /// How many flips there were.
+    #[cfg(all(test, not(gate_loom)))]
+    pub(super) fn flips(&self) -> u64 {
+        self.begun
+    }
+
     /// A name for who asks, and the first flip that begins after now.
     fn ask(&mut self) -> (WaiterId, u64) {
         self.asked += 1;
@@ -123,23 +115,21 @@ impl Grace {
         (WaiterId(self.asked), wanted)
     }
 
-    /// Takes every step that can be taken now, until flip `wanted` has ended.
-    fn advance(&mut self, stripes: &[Stripe], wanted: u64) -> Progress {
-        let ended_before = self.ended;
+    /// Takes every step that can be taken now, and tells whether flip `wanted` has ended.
+    ///
+    /// If not, the old side was seen with a permit out after the flag was set there.
+    fn advance(&mut self, stripes: &[Stripe], wanted: u64) -> bool {
         while self.ended < wanted {
             let idle = self.begun == self.ended;
             if idle || (atoms::FLIP_WITHOUT_DRAIN && self.begun < wanted) {
                 self.flip(stripes);
             }
             if !self.is_drained(stripes) {
-                break;
+                return false;
             }
             self.end(stripes);
         }
-        Progress {
-            served: self.ended >= wanted,
-            ended: self.ended != ended_before,
-        }
+        true
     }
 
     /// Turns entries to the other side, and asks the permits of the old one to wake us.

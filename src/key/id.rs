@@ -20,7 +20,10 @@ impl KeyId {
     /// megabytes of somebody's terminal escapes.
     pub fn new(id: &str) -> Result<Self, KeyError> {
         match problem(id) {
-            Some(problem) => Err(KeyError::Invalid { field: "key id", problem }),
+            Some(problem) => Err(KeyError::Invalid {
+                field: "key id",
+                problem,
+            }),
             None => Ok(Self(Arc::from(id))),
         }
     }
@@ -36,15 +39,19 @@ impl KeyId {
         &self.0
     }
 
-    /// The name under which backends keep this key: at most 255 bytes of `[A-Za-z0-9_]` that begin
+    /// The name under which backends keep this key: at most 251 bytes of `[A-Za-z0-9_]` that begin
     /// and end with a letter or digit, different for different ids.
     ///
     /// `k` and the id with `.`, `_`, `/`, `-` escaped as `_d`, `_u`, `_s`, `_h`; where that is
-    /// longer than 255 bytes, `b` and the id in lower-case hexadecimal of five bits a digit
+    /// longer than 251 bytes, `b` and the id in lower-case hexadecimal of five bits a digit
     /// (RFC 4648 base32hex without padding). The two never meet because their first bytes differ.
     #[must_use]
     pub fn storage_name(&self) -> String {
-        let escaped: usize = self.0.bytes().map(|b| 1 + usize::from(escape(b).is_some())).sum();
+        let escaped: usize = self
+            .0
+            .bytes()
+            .map(|b| 1 + usize::from(escape(b).is_some()))
+            .sum();
         if escaped < STORAGE_NAME_BYTES_MAX {
             let mut name = String::with_capacity(escaped + 1);
             name.push('k');
@@ -61,8 +68,9 @@ impl KeyId {
     }
 }
 
-/// The file name limit of every file system the engine is likely to meet.
-const STORAGE_NAME_BYTES_MAX: usize = 255;
+/// File names are at most 255 bytes on every file system the engine is likely to meet, and the
+/// local keystore appends `.key`.
+const STORAGE_NAME_BYTES_MAX: usize = 251;
 
 fn problem(id: &str) -> Option<&'static str> {
     if id.is_empty() {
@@ -163,9 +171,9 @@ mod tests {
     #[test]
     fn ids_that_could_leave_a_directory_or_a_terminal_are_refused() {
         let long = "a".repeat(10 << 20);
-        for id in
-            ["", "..", "a/../b", "a..b", "/a", "a/", "a//b", "a\0b", "a b", "\u{e9}", "a\n", &long]
-        {
+        for id in [
+            "", "..", "a/../b", "a..b", "/a", "a/", "a//b", "a\0b", "a b", "\u{e9}", "a\n", &long,
+        ] {
             assert!(KeyId::new(id).is_err());
         }
         for id in ["a", "a/b", ".a", "a-", "A.b_c-d/e", &"x".repeat(128)] {
@@ -175,9 +183,12 @@ mod tests {
 
     #[test]
     fn storage_names_are_fixed() {
-        assert_eq!(KeyId::new("tenant/a-1.x_y").unwrap().storage_name(), "ktenant_sa_h1_dx_uy");
+        assert_eq!(
+            KeyId::new("tenant/a-1.x_y").unwrap().storage_name(),
+            "ktenant_sa_h1_dx_uy"
+        );
         let worst = KeyId::new(&"-".repeat(128)).unwrap().storage_name();
-        assert!(worst.starts_with('b') && worst.len() <= 255, "{worst}");
+        assert!(worst.starts_with('b') && worst.len() <= 251, "{worst}");
     }
 
     proptest! {
@@ -188,7 +199,7 @@ mod tests {
             let (Ok(a), Ok(b)) = (KeyId::new(&a), KeyId::new(&b)) else { return Ok(()) };
             let (name_a, name_b) = (a.storage_name(), b.storage_name());
             prop_assert_eq!(a == b, name_a == name_b);
-            prop_assert!(name_a.len() <= 255);
+            prop_assert!(name_a.len() <= 251);
             prop_assert!(name_a.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'));
             prop_assert!(name_a.as_bytes().last().is_some_and(u8::is_ascii_alphanumeric));
         }

@@ -12,7 +12,8 @@ pub(crate) mod uses;
 
 pub use id::KeyId;
 pub use record::{
-    KeyDescription, KeyPolicy, KeyState, KeyVersion, VersionDescription, VersionState, VersionTag,
+    KeyDescription, KeyPage, KeyPolicy, KeyState, KeyVersion, VersionDescription, VersionState,
+    VersionTag,
 };
 pub(crate) use record::{KeyRecord, Material, VersionRecord};
 pub use transition::Mutation;

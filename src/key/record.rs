@@ -244,7 +244,9 @@ impl KeyRecord {
             policy: self.policy,
             created: self.created,
             open_only: self.open_only,
-            current_version: self.current().map_or(KeyVersion::FIRST, |current| current.version),
+            current_version: self
+                .current()
+                .map_or(KeyVersion::FIRST, |current| current.version),
         }
     }
 
@@ -297,4 +299,14 @@ pub struct VersionDescription {
     pub state: VersionState,
     /// Wraps reserved so far: at least as many as were made, at most one block more.
     pub uses_reserved: u64,
+}
+
+/// Some keys of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct KeyPage {
+    /// The keys, by id.
+    pub keys: Vec<KeyDescription>,
+    /// After which id the next page begins; absent on the last page.
+    pub next: Option<KeyId>,
 }

@@ -21,6 +21,7 @@ use super::{KeyId, KeyRecord, KeyState, KeyVersion, Material, VersionRecord, Ver
 use crate::crypto::aead::AeadKey;
 use crate::crypto::schedule;
 use crate::error::{EnvelopeError, Error, KeyError};
+use crate::gate::Class;
 
 /// All keys of one backend.
 #[derive(Default)]
@@ -57,7 +58,9 @@ impl KeyTable {
                 let view = KeyView::of(record, None);
                 keys.insert(
                     record.id.clone(),
-                    Arc::new(KeyCell { view: ArcSwap::from_pointee(view) }),
+                    Arc::new(KeyCell {
+                        view: ArcSwap::from_pointee(view),
+                    }),
                 );
             }
         }
@@ -118,8 +121,10 @@ impl KeyView {
     fn of(record: &KeyRecord, before: Option<&Self>) -> Self {
         let keys_of = |version: &VersionRecord| {
             let material = version.material.as_ref()?;
-            let shared = before.and_then(|before| before.version(version.version));
-            let shared = shared.filter(|shared| shared.tag == version.tag)?.keys.clone();
+            let same = before
+                .and_then(|before| before.version(version.version))
+                .filter(|same| same.tag == version.tag);
+            let shared = same.and_then(|same| same.keys.clone());
             let keys = shared.unwrap_or_else(|| Arc::new(VersionKeys::new(version, material)));
             keys.uses.reserve(version.uses_reserved);
             Some(keys)
@@ -178,6 +183,31 @@ impl KeyView {
             .filter(|version| version.tag == tag)
             .ok_or(EnvelopeError::UnknownKeyVersion)?;
         Ok(version.usable_keys()?)
+    }
+
+    /// Whether a stream that began under this version may go on.
+    ///
+    /// # Errors
+    /// As [`Self::for_unwrap`]; a stream that seals also ends where wrapping does, but for rotation:
+    /// it keeps the key that it has.
+    #[inline]
+    pub(crate) fn check_stream(
+        &self,
+        class: Class,
+        version: KeyVersion,
+        tag: VersionTag,
+    ) -> Result<(), Error> {
+        if class == Class::Write {
+            self.for_wrap()?;
+        }
+        self.for_unwrap(version, tag)?;
+        Ok(())
+    }
+
+    /// The use count of the current version, and the number of it.
+    pub(crate) fn current_uses(&self) -> Option<(KeyVersion, &UseCounter)> {
+        let current = self.versions.last()?;
+        Some((current.version, &current.keys.as_ref()?.uses))
     }
 
     fn version(&self, version: KeyVersion) -> Option<&VersionView> {

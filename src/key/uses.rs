@@ -59,8 +59,12 @@ impl UseCounter {
     /// Draws one use for a caller on `stripe` of `stripes`.
     #[inline]
     pub(crate) fn draw(&self, stripe: usize, stripes: usize) -> Draw {
-        let lots = self.lots.get_or_init(|| (0..stripes).map(|_| CachePadded::default()).collect());
-        let Some(lot) = lots.get(stripe % lots.len().max(1)) else { return Draw::Empty };
+        let lots = self
+            .lots
+            .get_or_init(|| (0..stripes).map(|_| CachePadded::default()).collect());
+        let Some(lot) = lots.get(stripe % lots.len().max(1)) else {
+            return Draw::Empty;
+        };
         if lot.fetch_sub(1, Ordering::Relaxed) > 0 {
             return Draw::Taken;
         }
@@ -75,7 +79,10 @@ impl UseCounter {
             let lot = USE_LOT.min(reserved.saturating_sub(drawn));
             (lot > 0).then_some(drawn + lot)
         };
-        match self.drawn.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
+        match self
+            .drawn
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
+        {
             Ok(before) => {
                 let taken = USE_LOT.min(reserved.saturating_sub(before));
                 // One of the lot is used at once.
@@ -96,12 +103,23 @@ impl UseCounter {
     }
 
     /// The total to reserve next: 2^16 more, and from then on as many as this run has reserved
-    /// already, up to 2^22. `None` at the end of the version's uses.
-    pub(crate) fn next_total(&self) -> Option<u64> {
+    /// already, up to 2^22; not past `soft_limit` in one step, so that reaching it is seen. `None`
+    /// at the end of the version's uses.
+    pub(crate) fn next_total(&self, soft_limit: Option<u64>) -> Option<u64> {
         let reserved = self.reserved.load(Ordering::Acquire);
         let block = (reserved - self.base).clamp(USE_BLOCK_MIN, USE_BLOCK_MAX);
-        let total = (reserved + block).min(USES_PER_VERSION_MAX);
+        let limit = soft_limit
+            .filter(|limit| reserved < *limit)
+            .unwrap_or(USES_PER_VERSION_MAX);
+        let total = (reserved + block).min(limit).min(USES_PER_VERSION_MAX);
         (total > reserved).then_some(total)
+    }
+
+    /// Whether callers have less than half of the last block left.
+    pub(crate) fn is_low(&self) -> bool {
+        let ask_at = self.ask_at.load(Ordering::Relaxed);
+        // The mark is taken down by the caller that asks.
+        ask_at == u64::MAX || self.drawn() >= ask_at
     }
 
     /// Uses drawn so far, those of earlier runs included; at most one lot a stripe too many.
@@ -114,7 +132,11 @@ impl UseCounter {
         let before = self.reserved.fetch_max(total, Ordering::AcqRel);
         if total > before {
             let half = before + (total - before) / 2;
-            let ask_at = if total >= USES_PER_VERSION_MAX { u64::MAX } else { half };
+            let ask_at = if total >= USES_PER_VERSION_MAX {
+                u64::MAX
+            } else {
+                half
+            };
             self.ask_at.store(ask_at, Ordering::Relaxed);
         }
     }
@@ -145,9 +167,10 @@ mod tests {
     #[test]
     fn the_next_block_is_asked_for_once_at_half() {
         let uses = UseCounter::new(0);
-        uses.reserve(uses.next_total().unwrap());
-        let asked: Vec<u64> =
-            (1..=USE_BLOCK_MIN).filter(|_| uses.draw(0, 1) == Draw::TakenLow).collect();
+        uses.reserve(uses.next_total(None).unwrap());
+        let asked: Vec<u64> = (1..=USE_BLOCK_MIN)
+            .filter(|_| uses.draw(0, 1) == Draw::TakenLow)
+            .collect();
         assert_eq!(asked.len(), 1);
         assert!(asked[0] > USE_BLOCK_MIN / 2 - USE_LOT && asked[0] <= USE_BLOCK_MIN / 2 + USE_LOT);
         assert_eq!(uses.draw(0, 1), Draw::Empty);
@@ -158,7 +181,7 @@ mod tests {
         let uses = UseCounter::new(7);
         let mut last = 7;
         let mut blocks = Vec::new();
-        while let Some(total) = uses.next_total() {
+        while let Some(total) = uses.next_total(None) {
             blocks.push(total - last);
             last = total;
             uses.reserve(total);
@@ -167,7 +190,10 @@ mod tests {
         assert_eq!(blocks.iter().max(), Some(&USE_BLOCK_MAX));
         assert_eq!(last, USES_PER_VERSION_MAX);
         let spent = UseCounter::new(USES_PER_VERSION_MAX);
-        assert_eq!((spent.draw(0, 1), spent.next_total()), (Draw::Exhausted, None));
+        assert_eq!(
+            (spent.draw(0, 1), spent.next_total(None)),
+            (Draw::Exhausted, None)
+        );
     }
 
     #[test]
@@ -183,8 +209,14 @@ mod tests {
                 }
             };
             let threads: Vec<_> = (0..4).map(|n| scope.spawn(draw(n % 2))).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
         });
-        assert!(taken <= 100_000 && taken >= 100_000 - 4 * USE_LOT, "{taken}");
+        assert!(
+            taken <= 100_000 && taken >= 100_000 - 4 * USE_LOT,
+            "{taken}"
+        );
     }
 }

@@ -31,6 +31,7 @@ pub(crate) mod stream;
 mod vectors;
 mod window;
 
-pub(crate) use chunk::{ChunkCipher, Header, Suite};
+pub use chunk::Suite;
+pub(crate) use chunk::{ChunkCipher, Header};
 pub(crate) use pipe::Operation;
 pub(crate) use stream::{OpenReader, SealReader};

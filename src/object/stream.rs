@@ -32,7 +32,11 @@ impl<R, O: Operation> SealReader<R, O> {
     /// Seals what `reader` gives. The output is `prefix`, `header` and the chunks; `header` belongs
     /// to the cipher in whose sections `operation` runs work.
     pub(crate) fn new(reader: R, operation: O, prefix: &[u8], header: &Header) -> Self {
-        Self { reader, pipe: Pipe::sealing(prefix, header), operation }
+        Self {
+            reader,
+            pipe: Pipe::sealing(prefix, header),
+            operation,
+        }
     }
 }
 
@@ -66,7 +70,11 @@ pin_project! {
 impl<R, O: Operation> OpenReader<R, O> {
     /// Opens what `reader` gives, whose first byte is the header's.
     pub(crate) fn new(reader: R, operation: O) -> Self {
-        Self { reader, pipe: Pipe::opening(), operation }
+        Self {
+            reader,
+            pipe: Pipe::opening(),
+            operation,
+        }
     }
 }
 
@@ -154,11 +162,13 @@ fn cut(error: Arc<Error>) -> io::Error {
         Error::Key(_) | Error::Refused(_) => ErrorKind::PermissionDenied,
         Error::OutcomeUnknown(_)
         | Error::Envelope(_)
+        | Error::AuditField(_)
         | Error::Context(_)
         | Error::Keystore(_)
         | Error::Config(_)
         | Error::Lifecycle(_)
         | Error::ApiMisuse(_)
+        | Error::Randomness
         | Error::Unreachable(_) => ErrorKind::Other,
     };
     io::Error::new(kind, error)

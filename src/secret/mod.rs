@@ -9,11 +9,13 @@
 //! 3. What a host holds are leases: slots of [`slots`] that the engine can wipe without asking.
 //! 4. `unsafe` stands in [`fork`] alone.
 
+mod buffer;
 mod bytes;
 pub(crate) mod fork;
 pub(crate) mod random;
 pub(crate) mod slots;
 mod stack;
 
+pub(crate) use buffer::SecretBuffer;
 pub(crate) use bytes::Secret;
 pub(crate) use stack::StackKey;

@@ -4,6 +4,7 @@
 //! erased as it is handed out. Whoever finds every block in use draws for itself: nothing waits.
 
 use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
 use crossbeam_utils::CachePadded;
@@ -15,15 +16,20 @@ use crate::crypto::Failed;
 /// Random bytes for keys, salts and nonces.
 pub(crate) struct RandomPool {
     stripes: Box<[CachePadded<Mutex<Block>>]>,
-    cloned_host: bool,
+    cloned_host: AtomicBool,
 }
 
 impl RandomPool {
     /// A pool for `stripes` threads at a time. With `cloned_host` every draw is made anew, with
     /// bytes of the operating system mixed in, for machines that are snapshotted while they run.
     pub(crate) fn new(stripes: usize, cloned_host: bool) -> Self {
-        let stripes = (0..stripes).map(|_| CachePadded::new(Mutex::new(Block::empty()))).collect();
-        Self { stripes, cloned_host }
+        let stripes = (0..stripes)
+            .map(|_| CachePadded::new(Mutex::new(Block::empty())))
+            .collect();
+        Self {
+            stripes,
+            cloned_host: AtomicBool::new(cloned_host),
+        }
     }
 
     /// Fills `out`, of any length.
@@ -34,7 +40,9 @@ impl RandomPool {
     pub(crate) fn fill(&self, stripe: usize, out: &mut [u8]) -> Result<(), Failed> {
         let block = self.stripes.get(stripe % self.stripes.len().max(1));
         match block.and_then(|block| block.try_lock().ok()) {
-            Some(mut block) if !self.cloned_host && out.len() <= BLOCK_BYTES => block.take(out),
+            Some(mut block) if !self.is_cloned_host() && out.len() <= BLOCK_BYTES => {
+                block.take(out)
+            }
             Some(_) | None => self.draw(out),
         }
     }
@@ -46,10 +54,21 @@ impl RandomPool {
         Ok(bytes)
     }
 
+    /// Whether the machine may be cloned while it runs, from now on.
+    pub(crate) fn set_cloned_host(&self, cloned_host: bool) {
+        self.cloned_host.store(cloned_host, Ordering::Relaxed);
+    }
+
+    fn is_cloned_host(&self) -> bool {
+        self.cloned_host.load(Ordering::Relaxed)
+    }
+
     /// Wipes what is left. The pool goes on working.
     pub(crate) fn wipe(&self) {
         for stripe in &self.stripes {
-            let mut block = stripe.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut block = stripe
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             *block = Block::empty();
         }
     }
@@ -60,7 +79,7 @@ impl RandomPool {
             out.zeroize();
             return Err(Failed);
         }
-        if self.cloned_host {
+        if self.is_cloned_host() {
             let mut mix = [0_u8; 256];
             for out in out.chunks_mut(mix.len()) {
                 system_bytes(mix.get_mut(..out.len()).ok_or(Failed)?)?;
@@ -89,7 +108,10 @@ struct Block {
 
 impl Block {
     fn empty() -> Self {
-        Self { bytes: Secret::zeroes(), next: BLOCK_BYTES }
+        Self {
+            bytes: Secret::zeroes(),
+            next: BLOCK_BYTES,
+        }
     }
 
     fn take(&mut self, out: &mut [u8]) -> Result<(), Failed> {
@@ -99,7 +121,11 @@ impl Block {
             self.next = 0;
         }
         let end = self.next + out.len();
-        let slice = self.bytes.expose_mut().get_mut(self.next..end).ok_or(Failed)?;
+        let slice = self
+            .bytes
+            .expose_mut()
+            .get_mut(self.next..end)
+            .ok_or(Failed)?;
         out.copy_from_slice(slice);
         slice.zeroize();
         self.next = end;
@@ -124,10 +150,18 @@ mod tests {
             pool.fill(n % 3, &mut key).unwrap();
             assert!(seen.insert(key));
             let block = pool.stripes[n % 3 % 2].lock().unwrap();
-            assert!(block.bytes.expose()[..block.next].iter().all(|&byte| byte == 0));
+            assert!(
+                block.bytes.expose()[..block.next]
+                    .iter()
+                    .all(|&byte| byte == 0)
+            );
         }
         pool.wipe();
-        assert!(pool.stripes.iter().all(|s| s.lock().unwrap().bytes.expose() == &[0; 2048]));
+        assert!(
+            pool.stripes
+                .iter()
+                .all(|s| s.lock().unwrap().bytes.expose() == &[0; 2048])
+        );
     }
 
     #[test]
@@ -140,7 +174,10 @@ mod tests {
         drop(held);
         let mut long = vec![0; 3 * BLOCK_BYTES];
         pool.fill(0, &mut long).unwrap();
-        assert!(long.chunks(32).all(|chunk| chunk.iter().any(|&byte| byte != 0)));
+        assert!(
+            long.chunks(32)
+                .all(|chunk| chunk.iter().any(|&byte| byte != 0))
+        );
     }
 
     #[test]

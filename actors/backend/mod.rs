@@ -1,0 +1,23 @@
+//! The backend actor: one keeper of master keys, and every change of them, in order.
+//!
+//! Owns the backend of the running generation, the table that callers read, the candidate of a
+//! start or a reconfiguration, and the queue of changes. Refuses changes while another store is
+//! being loaded, and everything once it is closed.
+//!
+//! Invariants:
+//!
+//! 1. One change at a time works with the backend; it is answered once it is durable, published and
+//!    nobody uses the old state (guarantees 2 and 3).
+//! 2. A successor after a panic opens the same store and publishes into the same table.
+
+mod actor;
+mod messages;
+mod mutation;
+mod state;
+
+pub(crate) use actor::{Adopted, BackendActor};
+pub use messages::MutationReport;
+pub(crate) use messages::{
+    Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
+    OpenCandidate, ReserveUses, Settle,
+};

@@ -1,0 +1,203 @@
+//! One change of one key, from intent to answer.
+//!
+//! ```text
+//! gate open for writes?  ->  intent durable  ->  backend durable  ->  published
+//!     ->  quiescence  ->  outcome durable  ->  answered
+//! ```
+//!
+//! A change that only takes away goes without the first two: the brake acts first (guarantee 4).
+//! The backend is away only up to "published"; the rest runs beside the next change.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::messages::MutationReport;
+use crate::actors::audit::Trail;
+use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
+use crate::backend::Backend;
+use crate::error::{Error, LifecycleError};
+use crate::gate::Class;
+use crate::key::{KeyId, KeyRecord, Mutation};
+use crate::limits::QUIESCE_DEADLINE;
+use crate::plane::{Plane, TryError};
+
+/// A change that waits for its turn.
+pub(super) struct Job {
+    pub(super) id: KeyId,
+    pub(super) mutation: Mutation,
+    pub(super) kind: Kind,
+}
+
+/// Who wants it.
+pub(super) enum Kind {
+    /// Somebody asked: audited.
+    Asked {
+        caller: Caller,
+        done: oneshot::Sender<Result<MutationReport, Error>>,
+    },
+    /// Callers are short of use counts: not an act of anybody.
+    Supply {
+        done: oneshot::Sender<Result<(), Error>>,
+    },
+}
+
+/// The backend, back from a change.
+pub(super) struct Done {
+    pub(super) backend: Box<dyn Backend>,
+    /// What is to be published.
+    pub(super) record: Option<Arc<KeyRecord>>,
+    pub(super) finish: Finish,
+}
+
+/// What is left to do once the change is published.
+pub(super) struct Finish {
+    plane: Arc<Plane>,
+    trail: Trail,
+    job: Job,
+    result: Result<(Arc<KeyRecord>, bool), Error>,
+}
+
+impl Job {
+    pub(super) fn refuse(self, error: Error) {
+        match self.kind {
+            Kind::Asked { done, .. } => drop(done.send(Err(error))),
+            Kind::Supply { done } => drop(done.send(Err(error))),
+        }
+    }
+}
+
+/// Carries out `job` with `backend`, up to the point where it is durable.
+pub(super) async fn carry_out(
+    plane: Arc<Plane>,
+    trail: Trail,
+    mut backend: Box<dyn Backend>,
+    job: Job,
+) -> Done {
+    let result = match permitted(&plane, &trail, &job).await {
+        Ok(()) => {
+            let now = plane.clock.wall();
+            let mutated = backend.mutate(&job.id, &job.mutation, now).await;
+            mutated.map(|mutated| (mutated.record, mutated.changed))
+        }
+        Err(error) => Err(error),
+    };
+    let changed = result.as_ref().ok().filter(|(_, changed)| *changed);
+    let record = changed.map(|(record, _)| Arc::clone(record));
+    Done {
+        backend,
+        record,
+        finish: Finish {
+            plane,
+            trail,
+            job,
+            result,
+        },
+    }
+}
+
+/// Whether the change may begin: the gate is open for it and its intent is durable.
+async fn permitted(plane: &Plane, trail: &Trail, job: &Job) -> Result<(), Error> {
+    let Kind::Asked { caller, .. } = &job.kind else {
+        return Ok(());
+    };
+    if job.mutation.is_brake() {
+        return Ok(());
+    }
+    let open = plane.section(Class::Write, |_| Ok(()));
+    open.map_err(|error| match error {
+        TryError::Failed(error) => error,
+        TryError::NeedsHop(_) => Error::Unreachable("looking at the gate waits for nothing"),
+    })?;
+    trail
+        .durable(&record(plane, caller, job, Stage::Intent, Outcome::Pending))
+        .await
+}
+
+fn record<'r>(
+    plane: &Plane,
+    caller: &'r Caller,
+    job: &'r Job,
+    stage: Stage,
+    outcome: Outcome,
+) -> RecordRef<'r> {
+    RecordRef {
+        stage,
+        outcome,
+        key: Some(&job.id),
+        generation: plane.generation().map_or(0, |generation| generation.number),
+        ..RecordRef::event(caller, Operation::from(&job.mutation), plane.clock.wall())
+    }
+}
+
+impl Finish {
+    /// Runs [`Self::run`] beside whatever comes next.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends by its own deadlines and owns its answer"
+    )]
+    pub(super) fn spawn(self) {
+        tokio::task::spawn_local(self.run());
+    }
+
+    async fn run(self) {
+        let Self {
+            plane,
+            trail,
+            job,
+            result,
+        } = self;
+        let result = match result {
+            Ok((key, changed)) => settled(&plane, changed).await.map(|()| (key, changed)),
+            Err(error) => Err(error),
+        };
+        let outcome = match &result {
+            Ok(_) => Outcome::Succeeded,
+            Err(error) => Outcome::Failed(ErrorClass::from(error)),
+        };
+        match &job.kind {
+            Kind::Supply { .. } => {}
+            Kind::Asked { caller, .. } => {
+                let record = record(&plane, caller, &job, Stage::Outcome, outcome);
+                let audited = if job.mutation.is_brake() {
+                    Ok(trail.brake(&record).await)
+                } else {
+                    trail.durable(&record).await.map(|()| true)
+                };
+                return job.answer(result, audited);
+            }
+        }
+        job.answer(result, Ok(true));
+    }
+}
+
+/// Nobody uses the state before the change any more (guarantee 2).
+async fn settled(plane: &Plane, changed: bool) -> Result<(), Error> {
+    if !changed {
+        return Ok(());
+    }
+    let quiet = tokio::time::timeout(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).await;
+    quiet.map_err(|_late| LifecycleError::Stuck(plane.gate.inside()).into())
+}
+
+impl Job {
+    fn answer(self, result: Result<(Arc<KeyRecord>, bool), Error>, audited: Result<bool, Error>) {
+        match self.kind {
+            Kind::Supply { done } => drop(done.send(result.map(|_| ()))),
+            Kind::Asked { done, .. } => {
+                // A change that is durable and whose outcome is not in the trail: the trail has its
+                // intent without an outcome, and the caller must look before it tries again.
+                let report = match (result, audited) {
+                    (Ok((key, changed)), Ok(audited)) => Ok(MutationReport {
+                        key: key.describe(),
+                        changed,
+                        audited,
+                    }),
+                    (Ok(_), Err(_)) => Err(crate::error::OutcomeUnknown.into()),
+                    (Err(error), _) => Err(error),
+                };
+                let _ = done.send(report);
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Validated settings, one struct per concern.
+
+use std::path::Path;
+
+use crate::audit::Release;
+use crate::backend::local::LocalConfig;
+use crate::backend::static_key::StaticConfig;
+use crate::error::{ConfigErrors, ConfigProblem};
+use crate::key::KeyId;
+
+/// Everything an engine is configured with.
+///
+/// Made in code, or read from a file by [`Config::from_toml`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// How strict the engine is with the rest.
+    pub profile: Profile,
+    /// Where master keys are kept.
+    pub backend: BackendConfig,
+    /// The key that is used where a call names none.
+    pub default_key: Option<KeyId>,
+    /// When plaintext may leave, relative to its record.
+    pub audit: AuditConfig,
+    /// What the engine assumes of its host.
+    pub host: HostConfig,
+}
+
+impl Config {
+    /// Everything that is wrong with it.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with each problem.
+    pub fn check(&self) -> Result<(), ConfigErrors> {
+        let mut problems = Vec::new();
+        if self.profile == Profile::Production && self.audit.release == Release::Unaudited {
+            problems.push(ConfigProblem {
+                line: None,
+                field: "audit.release".to_owned(),
+                problem: "is `unaudited`, which the production profile refuses".to_owned(),
+            });
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigErrors { problems })
+        }
+    }
+
+    /// The defaults with `backend`, and the default key that [`init`](crate::keystore::init) makes.
+    #[must_use]
+    pub fn new(backend: impl Into<BackendConfig>) -> Self {
+        Self {
+            profile: Profile::Production,
+            backend: backend.into(),
+            default_key: KeyId::new(DEFAULT_KEY).ok(),
+            audit: AuditConfig::default(),
+            host: HostConfig::default(),
+        }
+    }
+}
+
+/// The id of the key that `init` makes unless told otherwise.
+pub const DEFAULT_KEY: &str = "default";
+
+/// How strict an engine is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Profile {
+    /// Settings that are unsafe outside development are allowed, with a warning at every start.
+    Development,
+    /// They are refused.
+    #[default]
+    Production,
+}
+
+/// Where master keys are kept.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum BackendConfig {
+    /// In a directory on this machine.
+    Local(LocalConfig),
+    /// One key, from the environment or a file.
+    Static(StaticConfig),
+}
+
+impl BackendConfig {
+    /// Whether `other` names the same store, so that a generation can share it with its successor.
+    pub(crate) fn is_same_store(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Local(this), Self::Local(other)) => same_path(&this.directory, &other.directory),
+            // Reading it again costs nothing, and finds a new key.
+            (Self::Static(_), Self::Static(_))
+            | (Self::Local(_), Self::Static(_))
+            | (Self::Static(_), Self::Local(_)) => false,
+        }
+    }
+}
+
+fn same_path(this: &Path, other: &Path) -> bool {
+    match (this.canonicalize(), other.canonicalize()) {
+        (Ok(this), Ok(other)) => this == other,
+        (_, _) => this == other,
+    }
+}
+
+impl From<LocalConfig> for BackendConfig {
+    fn from(local: LocalConfig) -> Self {
+        Self::Local(local)
+    }
+}
+
+impl From<StaticConfig> for BackendConfig {
+    fn from(config: StaticConfig) -> Self {
+        Self::Static(config)
+    }
+}
+
+/// The audit trail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuditConfig {
+    /// When plaintext may leave: after its record was accepted, unless set otherwise.
+    pub release: Release,
+}
+
+/// What the engine assumes of its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostConfig {
+    /// Whether the machine may be snapshotted or cloned while it runs: every key and nonce is then
+    /// drawn anew, with bytes of the operating system mixed in, and objects are sealed with
+    /// AES-256-GCM-SIV.
+    pub cloned_host: bool,
+}

@@ -1,0 +1,386 @@
+//! Master keys and data keys, through a handle.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use super::{DataKey, GeneratedDataKey, Kms};
+use crate::actors::backend::{
+    Describe, DescribeVersions, List, Mutate, MutationReport, ReserveUses,
+};
+use crate::context::{ContextKind, EncryptionContext};
+use crate::envelope::{DataKeySpec, Purpose, WrappedKey};
+use crate::error::{Error, KeyError};
+use crate::key::{
+    KeyDescription, KeyId, KeyPage, KeyPolicy, KeyVersion, Mutation, VersionDescription,
+};
+use crate::limits::{ASK_DEADLINE, AUDIT_DEADLINE};
+use crate::plane::stream::OBJECT_FIELDS;
+use crate::plane::{Call, NeedsHop, TryError};
+
+/// Master keys.
+impl Kms {
+    /// Makes a key with its first version, enabled, with the default policy.
+    ///
+    /// # Errors
+    /// [`KeyError::AlreadyExists`] also where the tombstone of such a key is.
+    pub async fn create_key(&self, id: &KeyId) -> Result<MutationReport, Error> {
+        let (description, tags, policy) = (String::new(), BTreeMap::new(), KeyPolicy::new());
+        self.change_key(
+            id,
+            Mutation::Create {
+                description,
+                tags,
+                policy,
+            },
+        )
+        .await
+    }
+
+    /// Changes one key: rotates, disables, tags it, and whatever else [`Mutation`] names.
+    ///
+    /// Answered once the change is durable and nobody uses the old state any more (guarantees 2 and
+    /// 3). A change that only takes away is carried out even where the audit sink is down, and while
+    /// the engine is frozen; the report's `audited` is false then.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the rules do not allow it,
+    /// [`KeystoreError`](crate::error::KeystoreError) if the store failed,
+    /// [`OutcomeUnknown`](crate::error::OutcomeUnknown) if the change may have been made: look
+    /// before you try again.
+    pub async fn change_key(
+        &self,
+        id: &KeyId,
+        mutation: Mutation,
+    ) -> Result<MutationReport, Error> {
+        match mutation {
+            Mutation::Destroy | Mutation::ReserveUses { .. } => {
+                return Err(Error::ApiMisuse(
+                    "the engine does this by itself when it is due",
+                ));
+            }
+            _ => {}
+        }
+        let mutate = Mutate {
+            caller: self.caller.clone(),
+            id: id.clone(),
+            mutation,
+        };
+        self.shared.ports.backend.ask(mutate, ASK_DEADLINE).await
+    }
+
+    /// Makes a new version, which wraps from now on. Older versions go on unwrapping.
+    ///
+    /// # Errors
+    /// As [`Self::change_key`].
+    pub async fn rotate_key(&self, id: &KeyId) -> Result<MutationReport, Error> {
+        self.change_key(id, Mutation::Rotate).await
+    }
+
+    /// Erases one version of a key, for ever. Not the current one: rotate first.
+    ///
+    /// `confirmed` names the version again: what was wrapped under it is lost.
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] if `confirmed` is not `version`, and as [`Self::change_key`].
+    pub async fn destroy_key_version(
+        &self,
+        id: &KeyId,
+        version: KeyVersion,
+        confirmed: KeyVersion,
+    ) -> Result<MutationReport, Error> {
+        if version != confirmed {
+            return Err(Error::ApiMisuse("the confirmation names another version"));
+        }
+        self.change_key(id, Mutation::DestroyVersion(version)).await
+    }
+
+    /// One key.
+    ///
+    /// # Errors
+    /// [`KeyError::NotFound`].
+    pub async fn describe_key(&self, id: &KeyId) -> Result<KeyDescription, Error> {
+        self.shared
+            .ports
+            .backend
+            .ask(Describe { id: id.clone() }, ASK_DEADLINE)
+            .await
+    }
+
+    /// The versions of one key, oldest first.
+    ///
+    /// # Errors
+    /// [`KeyError::NotFound`].
+    pub async fn describe_key_versions(
+        &self,
+        id: &KeyId,
+    ) -> Result<Vec<VersionDescription>, Error> {
+        self.shared
+            .ports
+            .backend
+            .ask(DescribeVersions { id: id.clone() }, ASK_DEADLINE)
+            .await
+    }
+
+    /// Keys by id, tombstones included: those after `after`, at most `limit` and 1,000. Pages are
+    /// stable while keys come and go.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::error::Refused).
+    pub async fn list_keys(&self, after: Option<&KeyId>, limit: usize) -> Result<KeyPage, Error> {
+        self.shared
+            .ports
+            .backend
+            .ask(
+                List {
+                    after: after.cloned(),
+                    limit,
+                },
+                ASK_DEADLINE,
+            )
+            .await
+    }
+
+    /// The key that is used where none is named.
+    ///
+    /// # Errors
+    /// [`KeyError::NotFound`] if the configuration names none.
+    pub fn default_key(&self) -> Result<KeyId, Error> {
+        let generation = self.shared.plane.generation();
+        generation
+            .and_then(|generation| generation.default_key.clone())
+            .ok_or_else(|| KeyError::NotFound.into())
+    }
+}
+
+/// Data keys.
+impl Kms {
+    /// A new data key of `spec` under the current version of `key`, bound to `context`.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the key's state does not allow wrapping, [`Refused`](crate::error::Refused)
+    /// if the engine does not run or a limit is reached.
+    pub async fn generate_data_key(
+        &self,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+    ) -> Result<GeneratedDataKey, Error> {
+        self.carry(Some(key), |call| self.generated(call, key, spec, context))
+            .await
+    }
+
+    /// [`Self::generate_data_key`] without waiting.
+    ///
+    /// # Errors
+    /// [`TryError::NeedsHop`] where it would have to wait, and nothing was done.
+    pub fn try_generate_data_key(
+        &self,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+    ) -> Result<GeneratedDataKey, TryError> {
+        self.at_once(Some(key), |call| self.generated(call, key, spec, context))
+    }
+
+    /// A new data key of which only the envelope leaves.
+    ///
+    /// # Errors
+    /// As [`Self::generate_data_key`].
+    pub async fn generate_data_key_without_plaintext(
+        &self,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+    ) -> Result<WrappedKey, Error> {
+        let plane = &self.shared.plane;
+        self.carry(Some(key), |call| {
+            plane
+                .generate(call, key, spec, context, false)
+                .map(|made| made.0)
+        })
+        .await
+    }
+
+    /// The data key in `wrapped`, which was bound to `context`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`](crate::error::EnvelopeError) if it does not open, [`KeyError`] if the
+    /// key's state does not allow unwrapping.
+    pub async fn decrypt_data_key(
+        &self,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, Error> {
+        self.carry(None, |call| self.decrypted(call, wrapped, context))
+            .await
+    }
+
+    /// [`Self::decrypt_data_key`] without waiting.
+    ///
+    /// # Errors
+    /// [`TryError::NeedsHop`] where it would have to wait, and nothing was done.
+    pub fn try_decrypt_data_key(
+        &self,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, TryError> {
+        self.at_once(None, |call| self.decrypted(call, wrapped, context))
+    }
+
+    /// The same data key wrapped under the current version of its master key. The context stays,
+    /// and the plaintext is not released. Envelopes of sealed files and of payloads are taken too.
+    ///
+    /// # Errors
+    /// As [`Self::decrypt_data_key`] and [`Self::generate_data_key`].
+    pub async fn rewrap(
+        &self,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<Rewrapped, Error> {
+        let plane = &self.shared.plane;
+        let described = wrapped.describe()?;
+        let key = KeyId::new(&described.key_id)?;
+        let (kind, fields): (_, &[&[u8]]) = match described.purpose {
+            Purpose::DataKey => (ContextKind::DataKey, &[]),
+            Purpose::ObjectKey => (ContextKind::Object, &OBJECT_FIELDS),
+            Purpose::PayloadKey => (ContextKind::Payload, &[]),
+            Purpose::BucketKey => {
+                return Err(crate::error::EnvelopeError::WrongPurpose.into());
+            }
+        };
+        let rewrapped = self
+            .carry(Some(&key), |call| {
+                plane.rewrap(call, wrapped, kind, fields, context)
+            })
+            .await?;
+        Ok(match rewrapped {
+            Some(wrapped) => Rewrapped {
+                wrapped,
+                changed: true,
+            },
+            None => Rewrapped {
+                wrapped: wrapped.clone(),
+                changed: false,
+            },
+        })
+    }
+
+    fn generated(
+        &self,
+        call: &Call<'_>,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+    ) -> Result<GeneratedDataKey, TryError> {
+        let plane = &self.shared.plane;
+        let (wrapped, slot) = plane.generate(call, key, spec, context, true)?;
+        let slot = slot.ok_or(Error::Unreachable("a data key that was kept has no lease"))?;
+        Ok(GeneratedDataKey {
+            key: DataKey::new(plane, slot),
+            wrapped,
+        })
+    }
+
+    fn decrypted(
+        &self,
+        call: &Call<'_>,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<DataKey, TryError> {
+        let plane = &self.shared.plane;
+        plane
+            .decrypt(call, wrapped, context)
+            .map(|slot| DataKey::new(plane, slot))
+    }
+
+    /// Runs `work` on this thread, once.
+    #[inline]
+    pub(super) fn at_once<R>(
+        &self,
+        key: Option<&KeyId>,
+        work: impl FnOnce(&Call<'_>) -> Result<R, TryError>,
+    ) -> Result<R, TryError> {
+        let call = Call::new(&self.caller, false);
+        let result = work(&call);
+        self.heed(&call, key);
+        result
+    }
+
+    /// Runs `work` on this thread, and again once what it needed is there. It holds no permit while
+    /// it waits.
+    pub(super) async fn carry<R>(
+        &self,
+        key: Option<&KeyId>,
+        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+    ) -> Result<R, Error> {
+        let mut supplied = 0;
+        let mut waited = Duration::ZERO;
+        loop {
+            let (result, unwritten) = {
+                let call = Call::new(&self.caller, true);
+                let result = work(&call);
+                self.heed(&call, key);
+                (result, call.unwritten())
+            };
+            match (result, key) {
+                (Ok(result), _) => {
+                    if let Some(ticket) = unwritten {
+                        self.shared.trail.written(ticket).await?;
+                    }
+                    return Ok(result);
+                }
+                (Err(TryError::Failed(error)), _) => return Err(error),
+                (Err(TryError::NeedsHop(NeedsHop::UseCounts)), Some(key))
+                    if supplied < SUPPLIES_MAX =>
+                {
+                    supplied += 1;
+                    let reserve = ReserveUses { id: key.clone() };
+                    self.shared.ports.backend.ask(reserve, ASK_DEADLINE).await?;
+                }
+                (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
+                    waited += self.shared.trail.room().await;
+                }
+                (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) => {
+                    return Err(crate::error::Refused::AuditUnavailable.into());
+                }
+                (Err(TryError::NeedsHop(NeedsHop::UseCounts | NeedsHop::DurableRecord)), _) => {
+                    return Err(Error::Unreachable(
+                        "a call went on needing what it was given",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Does what a section left to do for others.
+    #[inline]
+    fn heed(&self, call: &Call<'_>, key: Option<&KeyId>) {
+        if call.rings() {
+            self.shared.trail.ring();
+        }
+        if call.is_low()
+            && let Some(key) = key
+        {
+            // Lost, it is asked for again by whoever finds the block empty.
+            drop(
+                self.shared
+                    .ports
+                    .backend
+                    .tell(ReserveUses { id: key.clone() }),
+            );
+        }
+    }
+}
+
+/// What a rewrap came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rewrapped {
+    /// The envelope to store in place of the old one.
+    pub wrapped: WrappedKey,
+    /// Whether it is another: it is the same, byte for byte, where it was current already.
+    pub changed: bool,
+}
+
+/// Blocks of use counts that one call may wait for: others may draw the first one empty.
+const SUPPLIES_MAX: u32 = 64;

@@ -1,0 +1,145 @@
+//! Lifecycle, through a handle.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::{Engine, Kms};
+use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
+use crate::audit::{Operation, Outcome, RecordRef, Stage};
+use crate::config::Config;
+use crate::error::Error;
+use crate::gate::Scope;
+use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
+use crate::status::{FreezeScope, Phase, StartReport, StopReport};
+
+impl Kms {
+    /// Gives the engine its configuration, which the next [`Self::start`] uses.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`](crate::error::ConfigErrors) with everything that is wrong with it;
+    /// [`LifecycleError::NotNow`](crate::error::LifecycleError) while the engine runs.
+    pub async fn configure(&self, config: Config) -> Result<(), Error> {
+        config.check()?;
+        self.intend(Operation::Configure).await?;
+        let configure = Configure(Arc::new(config));
+        self.shared
+            .ports
+            .lifecycle
+            .ask(configure, ASK_DEADLINE)
+            .await
+    }
+
+    /// Opens the backend and then the gate. A later start or stop takes over from one that is under
+    /// way.
+    ///
+    /// # Errors
+    /// Whatever keeps the backend from opening; the engine has [`Failed`](Phase::Failed) then, and
+    /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
+    /// apply or another command took over.
+    pub async fn start(&self) -> Result<StartReport, Error> {
+        self.intend(Operation::Start).await?;
+        self.shared.ports.lifecycle.ask(Start, OPEN_DEADLINE).await
+    }
+
+    /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
+    ///
+    /// When this has answered `Ok`, no handle, lease or stream yields another byte of a key or of
+    /// plaintext, and no key is in the engine's memory (guarantees 1 and 6). The gate is shut
+    /// before this returns its future, whether or not that is ever polled.
+    ///
+    /// # Errors
+    /// [`LifecycleError::Stuck`](crate::error::LifecycleError) if a section does not end within a
+    /// second, [`LifecycleError::BackendHung`](crate::error::LifecycleError) if the backend does
+    /// not close by the deadline: the engine stays closed and goes on stopping.
+    pub fn stop(&self) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
+        self.stop_within(DRAIN_DEADLINE)
+    }
+
+    /// [`Self::stop`] with a deadline for what is under way. A second call may only shorten it.
+    pub fn stop_within(
+        &self,
+        drain: Duration,
+    ) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
+        let shut = self
+            .shared
+            .plane
+            .gate
+            .shut(Scope::All, Phase::Draining.refusal_code());
+        let deadline = drain.saturating_add(ASK_DEADLINE);
+        self.shared.ports.brake.ask(Stop { drain, shut }, deadline)
+    }
+
+    /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
+    /// before this returns its future.
+    ///
+    /// # Errors
+    /// As for [`Self::stop`], and [`LifecycleError::NotNow`](crate::error::LifecycleError) unless
+    /// the engine runs.
+    pub fn freeze(
+        &self,
+        scope: FreezeScope,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        let gate_scope = match scope {
+            FreezeScope::All => Scope::All,
+            FreezeScope::Writes => Scope::Writes,
+        };
+        let shut = self
+            .shared
+            .plane
+            .gate
+            .shut(gate_scope, Phase::Frozen(scope).refusal_code());
+        self.shared
+            .ports
+            .brake
+            .ask(Freeze { scope, shut }, ASK_DEADLINE)
+    }
+
+    /// Ends a freeze.
+    ///
+    /// # Errors
+    /// [`LifecycleError::NotNow`](crate::error::LifecycleError) unless the engine is frozen or
+    /// runs.
+    pub async fn thaw(&self) -> Result<(), Error> {
+        self.intend(Operation::Thaw).await?;
+        self.shared.ports.lifecycle.ask(Thaw, ASK_DEADLINE).await
+    }
+
+    /// Swaps to `config`: a new generation is built and probed beside the one that runs, and takes
+    /// its place without failing an operation. On the same keystore the two share it.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the configuration or keeps its backend from opening; the engine runs
+    /// on as it was.
+    pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
+        config.check()?;
+        self.intend(Operation::Reconfigure).await?;
+        let reconfigure = Reconfigure(Arc::new(config));
+        self.shared
+            .ports
+            .lifecycle
+            .ask(reconfigure, OPEN_DEADLINE)
+            .await
+    }
+
+    /// Records that a command which gives is about to be carried out (guarantee 4).
+    async fn intend(&self, operation: Operation) -> Result<(), Error> {
+        let plane = &self.shared.plane;
+        let record = RecordRef {
+            stage: Stage::Intent,
+            outcome: Outcome::Pending,
+            generation: plane.status.load().generation,
+            ..RecordRef::event(&self.caller, operation, plane.clock.wall())
+        };
+        self.shared.trail.durable(&record).await
+    }
+}
+
+impl Engine {
+    /// [`Self::start`] for a thread without a runtime: waits.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_blocking(config: Config) -> Result<Self, Error> {
+        super::block_on(Self::start(config))
+    }
+}

@@ -1,0 +1,376 @@
+//! Data keys on the caller's thread: generate, decrypt, rewrap.
+//!
+//! ```text
+//! generate: key = random, nonce = random, wrapped = AES-256-GCM-SIV[wrap key](nonce, aad, key)
+//! decrypt:  key = open(wrapped), and the commitment must be that of key and context
+//! rewrap:   decrypt under the old version, wrap under the current one, commitment kept
+//! ```
+
+use super::{
+    Call, LEASE_RETRY, NeedsHop, Plane, Recording, Section, TryError, unreachable_failure,
+};
+use crate::audit::Operation;
+use crate::context::{CanonicalContext, ContextKind, EncryptionContext};
+use crate::crypto::commitment::{self, Committed};
+use crate::crypto::digest::sha256;
+use crate::envelope::{
+    Aad, DataKeySpec, Envelope, Named, Purpose, Under, WRAP_NONCE_BYTES, WRAP_OVERHEAD_BYTES,
+    WrapAlgorithm, WrappedKey,
+};
+use crate::error::{EnvelopeError, Error, KeyError, Refused};
+use crate::gate::Class;
+use crate::key::table::KeyCell;
+use crate::key::uses::Draw;
+use crate::key::{KeyId, KeyVersion, VersionTag};
+use crate::limits::DATA_KEY_BYTES_MAX;
+use crate::secret::StackKey;
+use crate::secret::slots::SlotHandle;
+
+/// A key that was made or opened, in the section that works with it.
+pub(crate) struct Unwrapped {
+    pub(crate) key: StackKey,
+    pub(crate) version: KeyVersion,
+    pub(crate) tag: VersionTag,
+}
+
+/// A context in its canonical form, and by what it is bound.
+pub(crate) struct Bound {
+    pub(crate) canonical: CanonicalContext,
+    pub(crate) digest: [u8; 32],
+}
+
+impl Bound {
+    pub(crate) fn new(context: &EncryptionContext, kind: ContextKind, fields: &[&[u8]]) -> Self {
+        let canonical = context.canonical(kind, fields);
+        let digest = sha256(&[canonical.as_bytes()]);
+        Self { canonical, digest }
+    }
+}
+
+impl Plane {
+    /// A new data key under the current version of `key`: its envelope and, if `keep`, a lease on
+    /// its plaintext.
+    pub(crate) fn generate(
+        &self,
+        call: &Call<'_>,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+        keep: bool,
+    ) -> Result<(WrappedKey, Option<SlotHandle>), TryError> {
+        let bound = Bound::new(context, ContextKind::DataKey, &[]);
+        let operation = match keep {
+            true => Operation::GenerateDataKey,
+            false => Operation::GenerateDataKeyWithoutPlaintext,
+        };
+        self.section(Class::Write, |section| {
+            let mut record = section.record(call, operation)?;
+            record.key = Some(key);
+            let made = section.wrap_new(call, key, Purpose::DataKey, spec, &bound.digest);
+            let made = made.and_then(|(wrapped, made)| {
+                record.version = Some(made.version);
+                let lease = if keep {
+                    Some(section.lease(&made.key)?)
+                } else {
+                    None
+                };
+                Ok((wrapped, lease))
+            });
+            section.release(&record, made, |(_, lease)| section.forget(lease.as_ref()))
+        })
+    }
+
+    /// The data key in `wrapped`, on lease.
+    pub(crate) fn decrypt(
+        &self,
+        call: &Call<'_>,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<SlotHandle, TryError> {
+        let envelope = Envelope::parse(wrapped.as_bytes())?;
+        let bound = Bound::new(context, ContextKind::DataKey, &[]);
+        let key = recorded_key(&envelope);
+        self.section(Class::Read, |section| {
+            let mut record = section.record(call, Operation::DecryptDataKey)?;
+            name_key(&mut record, key.as_ref(), &envelope);
+            let lease = section
+                .unwrap(&envelope, Purpose::DataKey, &bound.digest)
+                .and_then(|unwrapped| section.lease(&unwrapped.key));
+            section.release(&record, lease, |lease| section.forget(Some(lease)))
+        })
+    }
+
+    /// The same data key wrapped under the current version; `None` where it is that already.
+    ///
+    /// Data keys, object keys and payload keys alike: the purpose is kept, and no plaintext leaves.
+    pub(crate) fn rewrap(
+        &self,
+        call: &Call<'_>,
+        wrapped: &WrappedKey,
+        kind: ContextKind,
+        fields: &[&[u8]],
+        context: &EncryptionContext,
+    ) -> Result<Option<WrappedKey>, TryError> {
+        let envelope = Envelope::parse(wrapped.as_bytes())?;
+        let bound = Bound::new(context, kind, fields);
+        let key = recorded_key(&envelope);
+        self.section(Class::Write, |section| {
+            let mut record = section.record(call, Operation::Rewrap)?;
+            name_key(&mut record, key.as_ref(), &envelope);
+            let rewrapped = section.rewrap(call, &envelope, &bound.digest);
+            section.release(&record, rewrapped, |_| {})
+        })
+    }
+
+    /// Copies the key of `lease` into `out`.
+    pub(crate) fn copy_lease(&self, lease: &SlotHandle, out: &mut [u8]) -> Result<(), Error> {
+        if out.len() != lease.len() {
+            return Err(Error::ApiMisuse(
+                "the buffer is not as long as the data key",
+            ));
+        }
+        let copied = self.section(Class::Read, |section| {
+            section
+                .plane
+                .slots
+                .read(lease, out)
+                .map_err(|_| Refused::Stale.into())
+        });
+        copied.map_err(|error| match error {
+            TryError::Failed(error) => error,
+            TryError::NeedsHop(_) => Error::Unreachable("copying a lease waits for nothing"),
+        })
+    }
+}
+
+impl Section<'_> {
+    /// A new key of `spec` under the current version of `key`, drawing one use of it.
+    pub(crate) fn wrap_new(
+        &self,
+        call: &Call<'_>,
+        key: &KeyId,
+        purpose: Purpose,
+        spec: DataKeySpec,
+        context: &[u8; 32],
+    ) -> Result<(WrappedKey, Unwrapped), TryError> {
+        let bug = TryError::Failed(Error::Unreachable("a data key outgrew its bound"));
+        let mut data_key = StackKey::zeroes(spec.bytes()).ok_or(bug)?;
+        self.plane
+            .random
+            .fill(self.stripe, data_key.expose_mut())
+            .map_err(|_| Error::Randomness)?;
+        self.generation.keys.with(key, |cell| {
+            let cell = cell.ok_or(KeyError::NotFound)?;
+            let committed = Committed {
+                purpose: purpose.code(),
+                spec: spec.code(),
+                key_id: key.as_bytes(),
+                context,
+            };
+            let commitment = commitment::commit(data_key.expose(), committed);
+            let wrap = Wrap {
+                purpose,
+                spec,
+                key_id: key,
+                context,
+                commitment: &commitment,
+            };
+            let (wrapped, version, tag) = self.wrap(call, cell, &data_key, &wrap)?;
+            Ok((
+                wrapped,
+                Unwrapped {
+                    key: data_key,
+                    version,
+                    tag,
+                },
+            ))
+        })
+    }
+
+    /// The key in `envelope`, if it has that purpose and was bound to that context.
+    pub(crate) fn unwrap(
+        &self,
+        envelope: &Envelope<'_>,
+        purpose: Purpose,
+        context: &[u8; 32],
+    ) -> Result<Unwrapped, TryError> {
+        if envelope.purpose != purpose {
+            return Err(EnvelopeError::WrongPurpose.into());
+        }
+        self.with_cell(envelope, |cell, named| {
+            self.open(cell, envelope, named, context)
+        })
+    }
+
+    fn rewrap(
+        &self,
+        call: &Call<'_>,
+        envelope: &Envelope<'_>,
+        context: &[u8; 32],
+    ) -> Result<Option<WrappedKey>, TryError> {
+        self.with_cell(envelope, |cell, named| {
+            let unwrapped = self.open(cell, envelope, named, context)?;
+            let is_current = {
+                let view = cell.view();
+                let (current, _) = view.for_wrap()?;
+                current.version == named.version && current.tag == named.tag
+            };
+            if is_current {
+                return Ok(None);
+            }
+            let wrap = Wrap {
+                purpose: envelope.purpose,
+                spec: envelope.spec,
+                key_id: named.key_id,
+                context,
+                commitment: envelope.commitment,
+            };
+            let (wrapped, _, _) = self.wrap(call, cell, &unwrapped.key, &wrap)?;
+            Ok(Some(wrapped))
+        })
+    }
+
+    /// Lets `work` see the cell of the key that `envelope` names.
+    fn with_cell<R>(
+        &self,
+        envelope: &Envelope<'_>,
+        work: impl FnOnce(&KeyCell, &Named<'_>) -> Result<R, TryError>,
+    ) -> Result<R, TryError> {
+        let unsupported = |operation| {
+            let backend = self.generation.backend.name();
+            TryError::from(KeyError::Unsupported { backend, operation })
+        };
+        let named = match &envelope.under {
+            Under::Version(named) => named,
+            Under::Parent(_) => return Err(unsupported("open keys under a bucket key")),
+        };
+        match envelope.algorithm {
+            WrapAlgorithm::GcmSiv => {}
+            WrapAlgorithm::Token => return Err(unsupported("open the token of another backend")),
+        }
+        self.generation.keys.with(named.key_id, |cell| {
+            let cell = cell.ok_or(EnvelopeError::UnknownKey)?;
+            work(cell, named)
+        })
+    }
+
+    fn open(
+        &self,
+        cell: &KeyCell,
+        envelope: &Envelope<'_>,
+        named: &Named<'_>,
+        context: &[u8; 32],
+    ) -> Result<Unwrapped, TryError> {
+        let does_not_open = EnvelopeError::DoesNotOpen;
+        let view = cell.view();
+        let keys = view.for_unwrap(named.version, named.tag)?;
+        let aad = Aad::of_version(envelope.purpose, envelope.spec, named, context);
+        let nonce = envelope.nonce.try_into().map_err(|_| does_not_open)?;
+        let mut key = StackKey::zeroes(envelope.spec.bytes()).ok_or(does_not_open)?;
+        keys.wrap()
+            .open(nonce, aad.as_bytes(), envelope.wrapped, key.expose_mut())
+            .map_err(|_| does_not_open)?;
+        let committed = Committed {
+            purpose: envelope.purpose.code(),
+            spec: envelope.spec.code(),
+            key_id: named.key_id.as_bytes(),
+            context,
+        };
+        commitment::check(key.expose(), committed, envelope.commitment)
+            .map_err(|_| does_not_open)?;
+        Ok(Unwrapped {
+            key,
+            version: named.version,
+            tag: named.tag,
+        })
+    }
+
+    /// Wraps `data_key` under the current version, drawing one use of it.
+    fn wrap(
+        &self,
+        call: &Call<'_>,
+        cell: &KeyCell,
+        data_key: &StackKey,
+        wrap: &Wrap<'_>,
+    ) -> Result<(WrappedKey, KeyVersion, VersionTag), TryError> {
+        let view = cell.view();
+        let (current, keys) = view.for_wrap()?;
+        match keys.uses.draw(self.stripe, self.plane.gate.stripes()) {
+            Draw::Taken => {}
+            Draw::TakenLow => call.runs_low(),
+            Draw::Empty => return Err(TryError::NeedsHop(NeedsHop::UseCounts)),
+            Draw::Exhausted => return Err(KeyError::UsesExhausted.into()),
+        }
+        let named = Named {
+            key_id: wrap.key_id,
+            version: current.version,
+            tag: current.tag,
+        };
+        let aad = Aad::of_version(wrap.purpose, wrap.spec, &named, wrap.context);
+        let nonce: [u8; WRAP_NONCE_BYTES] = self
+            .plane
+            .random
+            .array(self.stripe)
+            .map_err(|_| Error::Randomness)?;
+        let mut wrapped = [0; DATA_KEY_BYTES_MAX + WRAP_OVERHEAD_BYTES];
+        let wrapped = wrapped
+            .get_mut(..wrap.spec.bytes() + WRAP_OVERHEAD_BYTES)
+            .unwrap_or_default();
+        keys.wrap()
+            .seal(nonce, aad.as_bytes(), data_key.expose(), wrapped)
+            .map_err(unreachable_failure)?;
+        let envelope = Envelope {
+            purpose: wrap.purpose,
+            algorithm: WrapAlgorithm::GcmSiv,
+            spec: wrap.spec,
+            under: Under::Version(named),
+            nonce: &nonce,
+            wrapped,
+            commitment: wrap.commitment,
+        };
+        Ok((envelope.encode(), current.version, current.tag))
+    }
+
+    fn lease(&self, key: &StackKey) -> Result<SlotHandle, TryError> {
+        let full = Refused::Full {
+            limit: "LEASES_PER_STRIPE_MAX",
+            retry_after: LEASE_RETRY,
+        };
+        self.plane
+            .slots
+            .put(self.stripe, key.expose())
+            .ok_or_else(|| full.into())
+    }
+
+    fn forget(&self, lease: Option<&SlotHandle>) {
+        if let Some(lease) = lease {
+            self.plane.slots.free(lease);
+        }
+    }
+}
+
+/// What a wrap binds beside the version.
+struct Wrap<'a> {
+    purpose: Purpose,
+    spec: DataKeySpec,
+    key_id: &'a str,
+    context: &'a [u8; 32],
+    commitment: &'a [u8; commitment::COMMITMENT_BYTES],
+}
+
+/// The key that a record of `envelope` names.
+pub(crate) fn recorded_key(envelope: &Envelope<'_>) -> Option<KeyId> {
+    envelope
+        .named()
+        .ok()
+        .and_then(|named| KeyId::new(named.key_id).ok())
+}
+
+pub(crate) fn name_key<'r>(
+    record: &mut Recording<'r>,
+    key: Option<&'r KeyId>,
+    envelope: &Envelope<'_>,
+) {
+    record.key = key;
+    record.version = envelope.named().ok().map(|named| named.version);
+}

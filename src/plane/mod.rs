@@ -1,0 +1,349 @@
+//! The data plane: what a caller's own thread reads and does under a permit of the gate.
+//!
+//! Owns what callers share: the gate, the published generation, key memory, random bytes, audit
+//! buffers, the operations under way. Actors publish into it and read from it; nothing in here
+//! waits, and nothing in here knows of them.
+//!
+//! Invariants:
+//!
+//! 1. Keys are used only inside a section. What a section releases is recorded in it, and released
+//!    only if the record was accepted (guarantee 4).
+//! 2. A generation is published before the gate opens and withdrawn after it was closed and quiet.
+
+pub(crate) mod data_key;
+pub(crate) mod operations;
+pub(crate) mod payload;
+pub(crate) mod stream;
+
+use core::cell::Cell;
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::audit::{self, AuditBuffers, Caller, Outcome, RecordRef, Release, Stage, Ticket};
+use crate::backend::{BackendKind, Capabilities};
+use crate::clock::{BootTime, Clock};
+use crate::error::{Error, Refused};
+use crate::gate::{Class, Gate, stripe_of_thread};
+use crate::key::table::KeyTable;
+use crate::key::{KeyId, KeyVersion};
+use crate::secret::fork::ForkSentinel;
+use crate::secret::random::RandomPool;
+use crate::secret::slots::Slots;
+use crate::status::{self, Status};
+
+use self::operations::Operations;
+
+/// What callers and actors of one engine share.
+pub(crate) struct Plane {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<RandomPool>,
+    pub(crate) slots: Slots,
+    pub(crate) audit: Arc<AuditBuffers>,
+    pub(crate) operations: Operations,
+    pub(crate) status: ArcSwap<Status>,
+    current: ArcSwapOption<Generation>,
+    sentinel: ForkSentinel,
+}
+
+/// What one successful start or reconfiguration published.
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) keys: Arc<KeyTable>,
+    pub(crate) backend: BackendKind,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) release: Release,
+    pub(crate) default_key: Option<KeyId>,
+    pub(crate) cloned_host: bool,
+}
+
+impl Plane {
+    /// A plane whose gate is closed and that knows no generation, and where the writer of its audit
+    /// records finds them.
+    ///
+    /// # Errors
+    /// The system's, if it cannot tell a forked child (see [`ForkSentinel`]).
+    pub(crate) fn new<R>(
+        clock: Arc<dyn Clock>,
+        audit: impl FnOnce(usize) -> (AuditBuffers, R),
+        status: Status,
+    ) -> rustix::io::Result<(Self, R)> {
+        let gate = Gate::new();
+        let stripes = gate.stripes();
+        let (audit, blocks) = audit(stripes);
+        let plane = Self {
+            gate: Arc::new(gate),
+            clock,
+            random: Arc::new(RandomPool::new(stripes, false)),
+            slots: Slots::new(stripes),
+            audit: Arc::new(audit),
+            operations: Operations::new(),
+            status: ArcSwap::from_pointee(status),
+            current: ArcSwapOption::empty(),
+            sentinel: ForkSentinel::new()?,
+        };
+        Ok((plane, blocks))
+    }
+
+    /// Publishes `generation`; what it replaces is in use until quiescence.
+    pub(crate) fn publish(&self, generation: Arc<Generation>) -> Option<Arc<Generation>> {
+        self.current.swap(Some(generation))
+    }
+
+    /// Withdraws the generation.
+    pub(crate) fn withdraw(&self) -> Option<Arc<Generation>> {
+        self.current.swap(None)
+    }
+
+    /// The generation at this moment, outside a section: for what is not secret.
+    pub(crate) fn generation(&self) -> Option<Arc<Generation>> {
+        self.current.load_full()
+    }
+
+    /// Runs `work` in a section of the gate.
+    #[inline]
+    pub(crate) fn section<R>(
+        &self,
+        class: Class,
+        work: impl FnOnce(&Section<'_>) -> Result<R, TryError>,
+    ) -> Result<R, TryError> {
+        if self.sentinel.is_forked() {
+            return Err(Refused::Forked.into());
+        }
+        let passed = self.gate.pass(class, |permit| {
+            let current = self.current.load();
+            let Some(generation) = current.as_deref() else {
+                return Err(Refused::Stopped.into());
+            };
+            work(&Section {
+                plane: self,
+                generation,
+                stripe: permit.stripe(),
+            })
+        });
+        match passed {
+            Ok(result) => result,
+            Err(closed) => {
+                let why = status::refusal(closed.why);
+                self.audit.refused(stripe_of_thread(), why);
+                Err(why.into())
+            }
+        }
+    }
+}
+
+/// One section: a permit, and what may be used under it.
+pub(crate) struct Section<'p> {
+    pub(crate) plane: &'p Plane,
+    pub(crate) generation: &'p Generation,
+    pub(crate) stripe: usize,
+}
+
+/// One call of somebody, and what its section tells beside its result.
+pub(crate) struct Call<'c> {
+    caller: &'c Caller,
+    /// Whether the caller can wait for what the section leaves to wait for.
+    may_wait: bool,
+    ticket: Cell<Option<Ticket>>,
+    rings: Cell<bool>,
+    low: Cell<bool>,
+}
+
+impl<'c> Call<'c> {
+    pub(crate) fn new(caller: &'c Caller, may_wait: bool) -> Self {
+        Self {
+            caller,
+            may_wait,
+            ticket: Cell::new(None),
+            rings: Cell::new(false),
+            low: Cell::new(false),
+        }
+    }
+
+    /// The record that must be written before the result may go, under `release = "durable"`.
+    pub(crate) fn unwritten(&self) -> Option<Ticket> {
+        self.ticket.get()
+    }
+
+    /// Whether the collector of audit records is to be rung.
+    pub(crate) fn rings(&self) -> bool {
+        self.rings.get()
+    }
+
+    /// Whether the key's block of use counts is half empty.
+    pub(crate) fn is_low(&self) -> bool {
+        self.low.get()
+    }
+
+    /// Says that it is.
+    pub(crate) fn runs_low(&self) {
+        self.low.set(true);
+    }
+}
+
+impl Section<'_> {
+    /// Begins the record of what this section does.
+    ///
+    /// # Errors
+    /// [`NeedsHop::DurableRecord`] if the record must be durable first and the caller cannot wait.
+    #[inline]
+    pub(crate) fn record<'r>(
+        &self,
+        call: &'r Call<'r>,
+        operation: audit::Operation,
+    ) -> Result<Recording<'r>, TryError> {
+        let began = match self.generation.release {
+            Release::Unaudited => BootTime::default(),
+            Release::Durable if !call.may_wait => {
+                return Err(TryError::NeedsHop(NeedsHop::DurableRecord));
+            }
+            Release::Accepted | Release::Durable => self.plane.clock.boot(),
+        };
+        Ok(Recording {
+            call,
+            operation,
+            began,
+            key: None,
+            version: None,
+        })
+    }
+
+    /// Ends the record with what came of it, and lets that go only if the record was accepted.
+    ///
+    /// A failure stays the failure that it was, even where its record finds no room: nothing is
+    /// released then, and the loss is counted.
+    #[inline]
+    pub(crate) fn release<R>(
+        &self,
+        recording: &Recording<'_>,
+        result: Result<R, TryError>,
+        undo: impl FnOnce(&R),
+    ) -> Result<R, TryError> {
+        let outcome = match &result {
+            Ok(_) => Outcome::Succeeded,
+            // What waits and comes again is recorded when it has come to something.
+            Err(TryError::NeedsHop(_)) => return result,
+            Err(TryError::Failed(error)) => Outcome::Failed(audit::ErrorClass::from(error)),
+        };
+        match (self.accept(recording, Stage::Outcome, outcome), result) {
+            (Ok(()), result) => result,
+            (Err(_), Err(error)) => Err(error),
+            (Err(why), Ok(released)) => {
+                undo(&released);
+                Err(why)
+            }
+        }
+    }
+
+    /// Puts a record into the caller's buffer, unless the engine runs unaudited.
+    ///
+    /// # Errors
+    /// [`NeedsHop::AuditBuffer`] where it has no room, [`Refused::AuditUnavailable`] where the sink
+    /// is down.
+    #[inline]
+    pub(crate) fn accept(
+        &self,
+        recording: &Recording<'_>,
+        stage: Stage,
+        outcome: Outcome,
+    ) -> Result<(), TryError> {
+        if self.generation.release == Release::Unaudited {
+            return Ok(());
+        }
+        let (clock, call) = (&self.plane.clock, recording.call);
+        let now = clock.boot();
+        let record = RecordRef {
+            stage,
+            outcome,
+            key: recording.key,
+            key_version: recording.version,
+            latency: now.since(recording.began),
+            generation: self.generation.number,
+            ..RecordRef::event(call.caller, recording.operation, clock.wall())
+        };
+        match self.plane.audit.accept(stripe_of_thread(), &record, now) {
+            Ok(accepted) => {
+                call.rings.set(accepted.ring);
+                if self.generation.release == Release::Durable {
+                    call.ticket.set(Some(accepted.ticket));
+                }
+                Ok(())
+            }
+            Err(Refused::Full { .. }) => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
+            Err(refused) => Err(refused.into()),
+        }
+    }
+}
+
+/// A record that is being made.
+pub(crate) struct Recording<'r> {
+    call: &'r Call<'r>,
+    operation: audit::Operation,
+    began: BootTime,
+    pub(crate) key: Option<&'r KeyId>,
+    pub(crate) version: Option<KeyVersion>,
+}
+
+/// What a synchronous call cannot do by itself, and its asynchronous form awaits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NeedsHop {
+    /// The caller's audit buffers are full.
+    AuditBuffer,
+    /// The record must be durable before anything is released (`release = "durable"`).
+    DurableRecord,
+    /// The key's block of use counts is empty.
+    UseCounts,
+}
+
+impl fmt::Display for NeedsHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AuditBuffer => "the audit buffers are full",
+            Self::DurableRecord => "the audit record must be durable first",
+            Self::UseCounts => "the key's block of use counts is empty",
+        })
+    }
+}
+
+/// Why a synchronous call has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TryError {
+    /// Nothing was done: call the asynchronous form, which waits for this.
+    #[error("this call has to wait: {0}")]
+    NeedsHop(NeedsHop),
+    /// It failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+macro_rules! failed_from {
+    ($($family:ty),*) => {$(
+        impl From<$family> for TryError {
+            fn from(error: $family) -> Self {
+                Self::Failed(error.into())
+            }
+        }
+    )*};
+}
+
+failed_from!(
+    Refused,
+    crate::error::KeyError,
+    crate::error::EnvelopeError,
+    crate::error::ObjectError
+);
+
+/// The bug that no input can cause.
+pub(crate) fn unreachable_failure(_: crate::crypto::Failed) -> TryError {
+    TryError::Failed(Error::Unreachable(
+        "a primitive refused lengths that were checked",
+    ))
+}
+
+/// How long a caller should wait before it asks for a lease again where all are taken.
+pub(crate) const LEASE_RETRY: Duration = Duration::from_millis(100);

@@ -1,0 +1,94 @@
+//! Small payloads: an envelope and the payload under a key of its own, in one section.
+
+use zeroize::Zeroize;
+
+use super::data_key::{Bound, name_key, recorded_key};
+use super::{Call, Plane, TryError, unreachable_failure};
+use crate::audit::Operation;
+use crate::context::{ContextKind, EncryptionContext};
+use crate::envelope::{self, DataKeySpec, Envelope, Purpose, WrappedKey};
+use crate::error::{EnvelopeError, Error, ObjectError};
+use crate::gate::Class;
+use crate::key::KeyId;
+use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::object::{ChunkCipher, Header, Suite, payload};
+
+impl Plane {
+    /// `out = envelope || object` of `plain`, at most 64 KiB.
+    pub(crate) fn encrypt(
+        &self,
+        call: &Call<'_>,
+        key: &KeyId,
+        plain: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Vec<u8>, TryError> {
+        if plain.len() > PAYLOAD_BYTES_MAX {
+            return Err(ObjectError::TooLong.into());
+        }
+        let bound = Bound::new(context, ContextKind::Payload, &[]);
+        self.section(Class::Write, |section| {
+            let mut record = section.record(call, Operation::Encrypt)?;
+            record.key = Some(key);
+            let spec = DataKeySpec::AES_256;
+            let made = section.wrap_new(call, key, Purpose::PayloadKey, spec, &bound.digest);
+            let sealed = made.and_then(|(wrapped, made)| {
+                record.version = Some(made.version);
+                let salt = self
+                    .random
+                    .array(section.stripe)
+                    .map_err(|_| Error::Randomness)?;
+                let context = bound.canonical.as_bytes();
+                let key = made.key.expose();
+                let (cipher, header) =
+                    ChunkCipher::for_sealing(Suite::Aes256Gcm, key, salt, context)
+                        .map_err(unreachable_failure)?;
+                let mut out = wrapped.as_bytes().to_vec();
+                payload::seal_payload(&cipher, &header, plain, &mut out)?;
+                Ok(out)
+            });
+            section.release(&record, sealed, |_| {})
+        })
+    }
+
+    /// The plaintext of what [`Self::encrypt`] gave.
+    pub(crate) fn decrypt_payload(
+        &self,
+        call: &Call<'_>,
+        sealed: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Vec<u8>, TryError> {
+        let mut out = Vec::new();
+        let (wrapped, object) = split_envelope(sealed)?;
+        let envelope = Envelope::parse(wrapped.as_bytes())?;
+        let (header, body) = Header::split_from(object)?;
+        let bound = Bound::new(context, ContextKind::Payload, &[]);
+        let id = recorded_key(&envelope);
+        let opened = self.section(Class::Read, |section| {
+            let mut record = section.record(call, Operation::Decrypt)?;
+            name_key(&mut record, id.as_ref(), &envelope);
+            let unwrapped = section.unwrap(&envelope, Purpose::PayloadKey, &bound.digest);
+            let opened = unwrapped.and_then(|unwrapped| {
+                let context = bound.canonical.as_bytes();
+                let key = unwrapped.key.expose();
+                let cipher = ChunkCipher::for_opening(Suite::Aes256Gcm, key, &header, context)?;
+                payload::open_payload(&cipher, body, &mut out)?;
+                Ok(())
+            });
+            section.release(&record, opened, |()| {})
+        });
+        if opened.is_err() {
+            // Opened, and not released: its record was not accepted.
+            out.zeroize();
+        }
+        opened.map(|()| out)
+    }
+}
+
+/// The envelope that `sealed` begins with, and what follows it.
+pub(crate) fn split_envelope(sealed: &[u8]) -> Result<(WrappedKey, &[u8]), EnvelopeError> {
+    let total = envelope::total_bytes(sealed)?;
+    let (wrapped, rest) = sealed
+        .split_at_checked(total)
+        .ok_or(EnvelopeError::Malformed("length"))?;
+    Ok((WrappedKey::from_bytes(wrapped)?, rest))
+}

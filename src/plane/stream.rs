@@ -1,0 +1,252 @@
+//! Sealing and opening streams: an operation that passes the gate for each chunk.
+//!
+//! A sealed stream is `envelope || object`: the wrapped key of the object, then C2SP
+//! chunked-encryption v1 under it. The context is bound twice, by the envelope and by the object.
+
+use std::sync::Arc;
+
+use super::data_key::{Bound, name_key, recorded_key};
+use super::operations::{AsOperations, Operations, Registered};
+use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
+use crate::audit::{self, Caller, ErrorClass, Outcome, Stage};
+use crate::context::{ContextKind, EncryptionContext};
+use crate::envelope::{DataKeySpec, Envelope, Purpose, WrappedKey};
+use crate::error::{Error, KeyError};
+use crate::gate::Class;
+use crate::key::table::KeyCell;
+use crate::key::{KeyId, KeyVersion, VersionTag};
+use crate::object::{ChunkCipher, Header, Operation, Suite};
+
+/// An object that is being sealed or opened.
+pub(crate) struct StreamOperation {
+    plane: Arc<Plane>,
+    ticket: Registered,
+    caller: Caller,
+    class: Class,
+    key: KeyUnderWay,
+    /// What opening needs until the object's header has come.
+    pending: Option<Pending>,
+    ended: bool,
+}
+
+/// The master key version that a stream depends on.
+struct KeyUnderWay {
+    id: KeyId,
+    version: KeyVersion,
+    tag: VersionTag,
+    cell: Arc<KeyCell>,
+}
+
+struct Pending {
+    wrapped: WrappedKey,
+    bound: Bound,
+    suite: Suite,
+}
+
+impl AsOperations for Plane {
+    fn operations(&self) -> &Operations {
+        &self.operations
+    }
+}
+
+impl Plane {
+    /// Begins to seal an object under a new key: the operation, the envelope and the header.
+    pub(crate) fn begin_seal(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        key: &KeyId,
+        suite: Suite,
+        context: &EncryptionContext,
+    ) -> Result<(StreamOperation, WrappedKey, Header), TryError> {
+        let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
+        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let begun = self.section(Class::Write, |section| {
+            let mut record = section.record(call, audit::Operation::Seal)?;
+            record.key = Some(key);
+            let begun = section.seal_first(call, &ticket, key, suite, &bound);
+            record.version = begun.as_ref().ok().map(|begun| begun.0.version);
+            begin_record(section, &record, begun)
+        })?;
+        let (key, wrapped, header) = begun;
+        let operation = StreamOperation {
+            plane: Arc::clone(self),
+            ticket,
+            caller: call.caller.clone(),
+            class: Class::Write,
+            key,
+            pending: None,
+            ended: false,
+        };
+        Ok((operation, wrapped, header))
+    }
+
+    /// Begins to open the object whose key is in `wrapped`. The key is unwrapped now, so that what
+    /// does not open is known before a byte of the body is read.
+    pub(crate) fn begin_open(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        wrapped: &WrappedKey,
+        suite: Suite,
+        context: &EncryptionContext,
+    ) -> Result<StreamOperation, TryError> {
+        let envelope = Envelope::parse(wrapped.as_bytes())?;
+        let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
+        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let id = recorded_key(&envelope);
+        let (version, tag, cell) = self.section(Class::Read, |section| {
+            let mut record = section.record(call, audit::Operation::Open)?;
+            name_key(&mut record, id.as_ref(), &envelope);
+            let opened = section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest);
+            let opened = opened.and_then(|unwrapped| {
+                let id = id.as_ref().map_or("", KeyId::as_str);
+                Ok((unwrapped.version, unwrapped.tag, section.cell(id)?))
+            });
+            begin_record(section, &record, opened)
+        })?;
+        let bug = Error::Unreachable("an envelope that opened names no key");
+        let key = KeyUnderWay {
+            id: id.ok_or(bug)?,
+            version,
+            tag,
+            cell,
+        };
+        Ok(StreamOperation {
+            plane: Arc::clone(self),
+            ticket,
+            caller: call.caller.clone(),
+            class: Class::Read,
+            key,
+            pending: Some(Pending {
+                wrapped: wrapped.clone(),
+                bound,
+                suite,
+            }),
+            ended: false,
+        })
+    }
+}
+
+impl Section<'_> {
+    fn seal_first(
+        &self,
+        call: &Call<'_>,
+        ticket: &Registered,
+        key: &KeyId,
+        suite: Suite,
+        bound: &Bound,
+    ) -> Result<(KeyUnderWay, WrappedKey, Header), TryError> {
+        let spec = DataKeySpec::AES_256;
+        let (wrapped, made) = self.wrap_new(call, key, Purpose::ObjectKey, spec, &bound.digest)?;
+        let salt = self
+            .plane
+            .random
+            .array(self.stripe)
+            .map_err(|_| Error::Randomness)?;
+        let context = bound.canonical.as_bytes();
+        let (cipher, header) = ChunkCipher::for_sealing(suite, made.key.expose(), salt, context)
+            .map_err(unreachable_failure)?;
+        ticket.begin(cipher)?;
+        let (version, tag) = (made.version, made.tag);
+        let key = KeyUnderWay {
+            id: key.clone(),
+            version,
+            tag,
+            cell: self.cell(key)?,
+        };
+        Ok((key, wrapped, header))
+    }
+
+    fn cell(&self, id: &str) -> Result<Arc<KeyCell>, TryError> {
+        self.generation
+            .keys
+            .with(id, |cell| cell.cloned())
+            .ok_or(KeyError::NotFound.into())
+    }
+}
+
+impl Operation for StreamOperation {
+    fn begin(&mut self, header: &Header) -> Result<(), Error> {
+        let Some(pending) = self.pending.take() else {
+            return Ok(());
+        };
+        let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
+        let ticket = &self.ticket;
+        let begun = self.plane.section(Class::Read, |section| {
+            let unwrapped = section.unwrap(&envelope, Purpose::ObjectKey, &pending.bound.digest)?;
+            let context = pending.bound.canonical.as_bytes();
+            let key = unwrapped.key.expose();
+            let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;
+            Ok(ticket.begin(cipher)?)
+        });
+        begun.map_err(|error| self.cut(error))
+    }
+
+    fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
+        let (key, ticket, class) = (&self.key, &self.ticket, self.class);
+        let done = self.plane.section(class, |_| {
+            key.cell.view().check_stream(class, key.version, key.tag)?;
+            Ok(ticket.with_cipher(work)?)
+        });
+        done.map_err(|error| self.cut(error))
+    }
+
+    fn finished(&mut self, _plain_bytes: u64) {
+        self.end(Outcome::Succeeded);
+    }
+}
+
+impl StreamOperation {
+    fn cut(&mut self, error: TryError) -> Error {
+        let error = match error {
+            TryError::Failed(error) => error,
+            TryError::NeedsHop(_) => Error::Unreachable("a chunk waits for nothing"),
+        };
+        self.end(Outcome::Failed(ErrorClass::from(&error)));
+        error
+    }
+
+    /// Records the stream's end, once. Its beginning was accepted before a byte of it was released,
+    /// so an end that finds the buffers full is counted and not waited for.
+    fn end(&mut self, outcome: Outcome) {
+        if core::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let operation = match self.class {
+            Class::Read => audit::Operation::Open,
+            Class::Write => audit::Operation::Seal,
+        };
+        let ended = self.plane.section(self.class, |section| {
+            let call = Call::new(&self.caller, true);
+            let mut record = section.record(&call, operation)?;
+            record.key = Some(&self.key.id);
+            record.version = Some(self.key.version);
+            section.accept(&record, Stage::Outcome, outcome)
+        });
+        // Refused by a closed gate it is counted as that, by full buffers as that.
+        let _ = ended;
+    }
+}
+
+impl Drop for StreamOperation {
+    fn drop(&mut self) {
+        self.end(Outcome::Failed(ErrorClass::Abandoned));
+    }
+}
+
+/// Records that a stream begins: its intent, or why it does not.
+fn begin_record<R>(
+    section: &Section<'_>,
+    record: &Recording<'_>,
+    begun: Result<R, TryError>,
+) -> Result<R, TryError> {
+    match begun {
+        Ok(begun) => {
+            section.accept(record, Stage::Intent, Outcome::Pending)?;
+            Ok(begun)
+        }
+        Err(error) => section.release(record, Err(error), |_| {}),
+    }
+}
+
+/// Bucket and name of an object that has neither: a file, a stream.
+pub(crate) const OBJECT_FIELDS: [&[u8]; 2] = [b"", b""];

@@ -1,0 +1,158 @@
+//! What an engine says of itself, and the reports of its lifecycle.
+
+use core::time::Duration;
+
+use crate::backend::BackendKind;
+use crate::clock::WallTime;
+use crate::error::Refused;
+use crate::key::KeyId;
+
+/// Which work a freeze refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FreezeScope {
+    /// Everything that uses or changes a key, and every copy out of a lease.
+    All,
+    /// Wraps, seals and changes of keys.
+    Writes,
+}
+
+/// Where in its life an engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// It closes, and will be stopped.
+    Draining,
+    /// It closed itself, and why.
+    Failed(&'static str),
+    /// It refuses work and keeps its keys and its connection.
+    Frozen(FreezeScope),
+    /// It has no configuration.
+    NotConfigured,
+    /// It works.
+    Running,
+    /// It builds and probes its backend.
+    Starting,
+    /// It holds no key.
+    Stopped,
+}
+
+impl Phase {
+    /// The phase as a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Failed(_) => "failed",
+            Self::Frozen(_) => "frozen",
+            Self::NotConfigured => "not configured",
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// What the gate answers in this phase, as the code that it keeps.
+    pub(crate) fn refusal_code(self) -> u8 {
+        match self {
+            Self::NotConfigured => 0,
+            Self::Stopped => 1,
+            Self::Starting => 2,
+            Self::Frozen(_) => 3,
+            Self::Draining | Self::Running => 4,
+            Self::Failed(_) => 5,
+        }
+    }
+}
+
+/// What the gate's code stands for.
+pub(crate) fn refusal(code: u8) -> Refused {
+    match code {
+        0 => Refused::NotConfigured,
+        1 => Refused::Stopped,
+        2 => Refused::Starting,
+        3 => Refused::Frozen,
+        4 => Refused::Draining,
+        _ => Refused::Failed,
+    }
+}
+
+/// An engine at this moment, read without a message.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// Where in its life it is.
+    pub phase: Phase,
+    /// Since when (UTC).
+    pub since: WallTime,
+    /// The generation that runs, or ran last; 0 before the first.
+    pub generation: u64,
+    /// Whether a new configuration is being built or swapped in.
+    pub reconfiguring: bool,
+    /// The backend, while there is one.
+    pub backend: Option<BackendKind>,
+    /// The key that is used where none is named.
+    pub default_key: Option<KeyId>,
+    /// Keys known, tombstones included.
+    pub keys: u64,
+    /// Sections inside the gate now.
+    pub sections: u64,
+    /// Streams and other long operations under way now.
+    pub operations: u64,
+    /// Whether the audit sink takes records.
+    pub audit_healthy: bool,
+    /// Whether the reaper holds deletions because the wall clock jumped.
+    pub clock_jump: bool,
+}
+
+/// What a start or a reconfiguration came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct StartReport {
+    /// The generation that runs now.
+    pub generation: u64,
+    /// Whether it ran already.
+    pub was_running: bool,
+}
+
+impl StartReport {
+    pub(crate) fn new(generation: u64, was_running: bool) -> Self {
+        Self {
+            generation,
+            was_running,
+        }
+    }
+}
+
+/// What a stop came to.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct StopReport {
+    /// Sections and operations under way when the gate was shut.
+    pub in_flight: u64,
+    /// Of those, the ones that finished.
+    pub finished: u64,
+    /// Of those, the ones that were cut.
+    pub cancelled: u64,
+    /// From the command to the last wipe.
+    pub took: Duration,
+    /// Keys that hosts or operations still held and that were wiped.
+    pub keys_wiped: u64,
+    /// Whether the stop is in the audit trail; it is not where the sink is down.
+    pub audited: bool,
+}
+
+impl StopReport {
+    /// The report of a stop that found nothing to stop.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            in_flight: 0,
+            finished: 0,
+            cancelled: 0,
+            took: Duration::ZERO,
+            keys_wiped: 0,
+            audited: true,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The interface of a host, against real keystores.
+
+mod data_keys;
+mod harness;
