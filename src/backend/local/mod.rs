@@ -35,7 +35,7 @@ mod record;
 mod root;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use core::sync::atomic::AtomicBool;
 use std::collections::BTreeMap;

@@ -14,13 +14,12 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::anchor::{Anchor, Mark};
 use super::config::{KeystoreInfo, LocalConfig};
-use super::disk::{Access, Disk, Log};
+use super::disk::{Access, Disk, Lock, Log};
 use super::header::{HEADER_BYTES, Header, Locked};
 use super::keys::StoreKeys;
 use super::manifest::{Digest, Listed, MANIFEST_BYTES_MAX, Manifest, Open, Replayed};
@@ -52,7 +51,7 @@ pub(super) type Records = BTreeMap<KeyId, Arc<KeyRecord>>;
 /// A keystore that was found whole, and not yet changed.
 pub(super) struct Found {
     disk: Disk,
-    lock: OwnedFd,
+    lock: Lock,
     pub(super) header: Header,
     pub(super) keystore_key: Secret<32>,
     pub(super) keys: StoreKeys,
@@ -76,7 +75,7 @@ impl Found {
     /// Locks, reads and verifies everything in `config`'s directory.
     pub(super) fn examine(config: &LocalConfig, abandoned: &AtomicBool) -> Result<Self, Error> {
         let disk = open_directory(&config.directory)?;
-        let lock = lock(&disk)?;
+        let lock = disk.lock(LOCK)?;
         let (header, header_digest) = read_header(&disk)?;
         let keystore_key = header.unlock(&config.root_key).map_err(|locked| match locked {
             Locked::NoRootKey(error) => error,
@@ -203,7 +202,7 @@ impl Found {
 /// An open keystore.
 pub(super) struct Store {
     disk: Disk,
-    _lock: OwnedFd,
+    _lock: Lock,
     pub(super) header: Header,
     pub(super) keys: StoreKeys,
     manifest: Manifest,
@@ -293,10 +292,6 @@ fn open_directory(path: &Path) -> Result<Disk, KeystoreError> {
         KeystoreProblem::NotInitialised
     };
     Err(KeystoreError::new(path, problem))
-}
-
-fn lock(disk: &Disk) -> Result<OwnedFd, KeystoreError> {
-    disk.lock(LOCK)
 }
 
 fn read_existing(disk: &Disk, name: &str, max: usize) -> Result<Vec<u8>, KeystoreError> {

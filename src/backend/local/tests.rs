@@ -1,5 +1,8 @@
 //! What the tests of the local keystore share.
 
+mod changes;
+mod crash;
+mod faults;
 mod lifecycle;
 
 use core::sync::atomic::AtomicBool;
@@ -19,7 +22,7 @@ use crate::key::{KeyPolicy, KeyVersion};
 pub(super) const NOW: WallTime = WallTime::from_millis(1_790_000_000_000);
 
 /// A directory for keystores, in memory where there is such a thing: syncing costs nothing there.
-pub(super) fn scratch() -> TempDir {
+pub(in crate::backend) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     dir.unwrap()
@@ -36,17 +39,17 @@ pub(super) fn config(directory: &Path) -> LocalConfig {
 }
 
 /// A configuration for `dir/keys` with its anchor file in `dir/mark`.
-pub(super) fn anchored(dir: &Path) -> LocalConfig {
+pub(in crate::backend) fn anchored(dir: &Path) -> LocalConfig {
     let anchor = Anchor::File(dir.join("mark"));
     LocalConfig::new(dir.join("keys"), root(7), anchor)
 }
 
-pub(super) fn open(config: &LocalConfig) -> Result<LocalBackend, Error> {
+pub(in crate::backend) fn open(config: &LocalConfig) -> Result<LocalBackend, Error> {
     let random = Arc::new(RandomPool::new(1, false));
     LocalBackend::open(config, random, &AtomicBool::new(false))
 }
 
-pub(super) fn id(id: &str) -> KeyId {
+pub(in crate::backend) fn id(id: &str) -> KeyId {
     KeyId::new(id).unwrap()
 }
 

@@ -54,19 +54,33 @@ struct Plan {
     /// The step at hand is a write that is cut short.
     short: bool,
     pending: Vec<Effect>,
+    at_stake: u32,
 }
 
 thread_local! {
     static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
 }
 
-/// Runs `act` under `fault`; how many steps there were.
-pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, u64) {
-    let plan = Plan { fault, steps: 0, dead: false, short: false, pending: Vec::new() };
+/// What came of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::local) struct Played {
+    /// Durable steps begun.
+    pub(in crate::backend::local) steps: u64,
+    /// Effects that a cut could have lost, each by itself.
+    pub(in crate::backend::local) at_stake: u32,
+}
+
+/// Runs `act` under `fault`. A cut whose step is never reached comes right after `act`.
+pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, Played) {
+    let plan =
+        Plan { fault, steps: 0, dead: false, short: false, pending: Vec::new(), at_stake: 0 };
     PLAN.set(Some(plan));
     let result = act();
-    let plan = PLAN.take().expect("set above");
-    (result, plan.steps)
+    let mut plan = PLAN.take().expect("set above");
+    if plan.plays_a_cut() && !plan.dead {
+        let _ = plan.strike();
+    }
+    (result, Played { steps: plan.steps, at_stake: plan.at_stake })
 }
 
 pub(super) fn step(operation: &str) -> rustix::io::Result<()> {
@@ -184,6 +198,7 @@ impl Plan {
             Fault::Fail { errno, .. } => Err(errno),
             Fault::Cut { lose, torn, .. } => {
                 let pending = core::mem::take(&mut self.pending);
+                self.at_stake = u32::try_from(pending.len()).unwrap();
                 for (n, effect) in pending.into_iter().enumerate().rev() {
                     if lose & (1 << n) != 0 {
                         effect.undo(torn);
