@@ -1,9 +1,13 @@
 //! What the tests of the local keystore share.
 
+mod bad_input;
 mod changes;
+mod codecs;
 mod crash;
 mod faults;
 mod lifecycle;
+mod rollback;
+mod size;
 
 use core::sync::atomic::AtomicBool;
 use std::collections::BTreeMap;
@@ -15,6 +19,7 @@ use futures_util::FutureExt;
 use secrecy::SecretBox;
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::*;
 use crate::key::{KeyPolicy, KeyVersion};
 
@@ -32,10 +37,6 @@ pub(super) fn root(seed: u8) -> RootKey {
     let mut key = [seed; 32];
     key[0] = !seed;
     RootKey::Given(Arc::new(SecretBox::new(Box::new(key))))
-}
-
-pub(super) fn config(directory: &Path) -> LocalConfig {
-    LocalConfig::new(directory, root(7), Anchor::None)
 }
 
 /// A configuration for `dir/keys` with its anchor file in `dir/mark`.

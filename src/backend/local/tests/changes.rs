@@ -105,7 +105,7 @@ pub(super) const CHANGES: [Change; 20] = [
             prepare(config);
             let mut backend = open(config).unwrap();
             // One short of the least number of changes that is compacted, less those above.
-            for n in 0..4096 - 8 {
+            for n in 0..64 - 8 {
                 let version = version(3);
                 let up_to = 1 + n;
                 mutate(&mut backend, "key", &Mutation::ReserveUses { version, up_to }).unwrap();
