@@ -51,9 +51,7 @@ fn chunk(criterion: &mut Criterion) {
 
 fn object(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("object::64mib");
-    group
-        .throughput(Throughput::Bytes(OBJECT_BYTES as u64))
-        .sample_size(20);
+    group.throughput(Throughput::Bytes(OBJECT_BYTES as u64)).sample_size(20);
     let pattern: Vec<u8> = (0..=250).collect();
     let plain: Vec<u8> = pattern.iter().copied().cycle().take(OBJECT_BYTES).collect();
     forms(&mut group, &plain);
@@ -62,9 +60,7 @@ fn object(criterion: &mut Criterion) {
 
 fn forms(group: &mut BenchmarkGroup<'_, WallTime>, plain: &[u8]) {
     let bench = Bench::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     // Filled, so that no form pays for the pages of its output.
     let mut bare = vec![1; Bench::sealed_bytes(plain.len())];
     let mut sealed = bare.clone();
@@ -107,11 +103,7 @@ fn forms(group: &mut BenchmarkGroup<'_, WallTime>, plain: &[u8]) {
     group.bench_function("seal/form=stream-hot", |b| {
         b.iter(|| {
             let bytes = plain.get(..HOT_BYTES).unwrap_or_default();
-            let hot = Hot {
-                bytes,
-                next: bytes,
-                left: plain.len(),
-            };
+            let hot = Hot { bytes, next: bytes, left: plain.len() };
             runtime.block_on(drain(bench.seal_stream(black_box(hot)), &mut sealed));
         });
     });

@@ -5,6 +5,8 @@
 //! where it is *in-process*: the engine then derives the wrap keys from the records' material and
 //! uses them on the callers' threads.
 
+#[cfg(test)]
+mod contract;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod source;

@@ -25,20 +25,12 @@ struct Always(Option<ChunkCipher>);
 
 impl Operation for Always {
     fn begin(&mut self, header: &Header) -> Result<(), Error> {
-        self.0 = Some(ChunkCipher::for_opening(
-            Suite::Aes256Gcm,
-            &KEY,
-            header,
-            b"bench",
-        )?);
+        self.0 = Some(ChunkCipher::for_opening(Suite::Aes256Gcm, &KEY, header, b"bench")?);
         Ok(())
     }
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        self.0
-            .as_ref()
-            .map(work)
-            .ok_or(Error::Unreachable("a section before the header"))
+        self.0.as_ref().map(work).ok_or(Error::Unreachable("a section before the header"))
     }
 
     fn finished(&mut self, _: u64) {}
@@ -48,11 +40,7 @@ impl Default for Bench {
     fn default() -> Self {
         let key = UnboundKey::new(&AES_256_GCM, &KEY).expect("AES-256 takes 32 bytes");
         let (cipher, header) = cipher();
-        Self {
-            cipher,
-            header,
-            bare: LessSafeKey::new(key),
-        }
+        Self { cipher, header, bare: LessSafeKey::new(key) }
     }
 }
 
@@ -80,10 +68,7 @@ impl Bench {
 
     /// One bare call for each sealed chunk of what [`bare_seal`](Self::bare_seal) made.
     pub fn bare_open(&self, sealed: &[u8], out: &mut [u8]) {
-        let sealed = sealed
-            .get(HEADER_BYTES..)
-            .unwrap_or_default()
-            .chunks(SEALED_CHUNK_BYTES);
+        let sealed = sealed.get(HEADER_BYTES..).unwrap_or_default().chunks(SEALED_CHUNK_BYTES);
         let out = out.chunks_mut(CHUNK_BYTES).chain([&mut [][..]]);
         for (number, (sealed, out)) in (0..).zip(sealed.zip(out)) {
             let (ciphertext, tag) = sealed.split_at(out.len());
@@ -102,9 +87,7 @@ impl Bench {
     /// One chunk of an object, with a key that is ready.
     pub fn open_chunk(&self, sealed: &[u8], out: &mut [u8]) {
         let sealed = sealed.get(HEADER_BYTES..).unwrap_or_default();
-        self.cipher
-            .open(0, sealed, out)
-            .expect("it was sealed with this key");
+        self.cipher.open(0, sealed, out).expect("it was sealed with this key");
     }
 
     /// The chunks of `plain`, in one go, into `out` of the object's size.

@@ -16,11 +16,7 @@ fn what_was_changed_is_there_after_opening_again() {
     mutate(&mut backend, "tenant/a", &Mutation::Rotate).unwrap();
     mutate(&mut backend, "tenant/a", &Mutation::Retire(version(1))).unwrap();
     mutate(&mut backend, "default", &Mutation::Disable).unwrap();
-    assert!(
-        !mutate(&mut backend, "default", &Mutation::Disable)
-            .unwrap()
-            .changed
-    );
+    assert!(!mutate(&mut backend, "default", &Mutation::Disable).unwrap().changed);
     let before = essences(&backend);
     assert_eq!(backend.info().generation, 5);
     drop(backend);
