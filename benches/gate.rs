@@ -19,7 +19,9 @@ fn gate_enter_leave(c: &mut Criterion) {
     let lines = [Line::default(), Line::default()];
     group.bench_function("two_atomic_additions", |b| b.iter(|| add_twice(&lines)));
     let gate = BenchGate::new();
-    group.bench_function("pass", |b| b.iter(|| gate.pass(|stripe| _ = black_box(stripe))));
+    group.bench_function("pass", |b| {
+        b.iter(|| gate.pass(|stripe| _ = black_box(stripe)))
+    });
     group.bench_function("shut_and_open", |b| b.iter(|| gate.shut_and_open()));
 
     on_two_threads(&mut group, "two_atomic_additions_two_threads", |_| {

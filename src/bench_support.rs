@@ -23,13 +23,17 @@ impl BenchGate {
     /// Runs `section` on this thread's own stripe; false if the gate was shut.
     #[inline]
     pub fn pass(&self, section: impl FnOnce(usize)) -> bool {
-        self.0.pass(Class::Read, |permit| section(permit.stripe())).is_ok()
+        self.0
+            .pass(Class::Read, |permit| section(permit.stripe()))
+            .is_ok()
     }
 
     /// The same on a given stripe.
     #[inline]
     pub fn pass_on(&self, stripe: usize, section: impl FnOnce(usize)) -> bool {
-        self.0.pass_on(stripe, Class::Read, |permit| section(permit.stripe())).is_ok()
+        self.0
+            .pass_on(stripe, Class::Read, |permit| section(permit.stripe()))
+            .is_ok()
     }
 
     /// Shuts and opens again.

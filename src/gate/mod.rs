@@ -165,7 +165,11 @@ impl Gate {
             }
             Scope::Writes => CLOSED_WRITES,
         };
-        let dropped = if atoms::ONE_STRIPE { 1 } else { self.stripes.len() };
+        let dropped = if atoms::ONE_STRIPE {
+            1
+        } else {
+            self.stripes.len()
+        };
         for stripe in self.stripes.iter().take(dropped) {
             stripe.entered.fetch_or(flags, atoms::SHUT);
         }
@@ -213,7 +217,9 @@ impl Gate {
     /// Whether sections of that class enter at present.
     pub(crate) fn is_open(&self, class: Class) -> bool {
         let flag = closed_flag(class);
-        self.stripes.iter().all(|stripe| stripe.entered.load(atoms::REPORT) & flag == 0)
+        self.stripes
+            .iter()
+            .all(|stripe| stripe.entered.load(atoms::REPORT) & flag == 0)
     }
 
     /// How many stripes there are, a power of two.
@@ -222,7 +228,10 @@ impl Gate {
     }
 
     #[inline]
-    #[expect(clippy::indexing_slicing, reason = "permits mask the number when they are taken")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "permits mask the number when they are taken"
+    )]
     fn stripe(&self, stripe: usize) -> &Stripe {
         &self.stripes[stripe]
     }
@@ -258,7 +267,12 @@ impl<'g> Permit<'g> {
     #[inline]
     fn take(gate: &'g Gate, stripe: usize) -> Self {
         let word = gate.stripe(stripe).entered.fetch_add(ONE, atoms::ENTER);
-        Self { gate, stripe, word, on_this_thread: PhantomData }
+        Self {
+            gate,
+            stripe,
+            word,
+            on_this_thread: PhantomData,
+        }
     }
 
     /// The stripe it was taken on, less than [`Gate::stripes`]. Structures that are striped alike
