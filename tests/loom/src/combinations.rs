@@ -27,11 +27,7 @@ fn every_triple_holds_on_two_stripes() {
 /// passed.
 fn bound(ops: &[Op]) -> usize {
     let waits = |op: &&Op| matches!(op, Op::Quiesce | Op::Abandon | Op::Close(_));
-    if ops.iter().filter(waits).count() < 2 {
-        5
-    } else {
-        3
-    }
+    if ops.iter().filter(waits).count() < 2 { 5 } else { 3 }
 }
 
 fn for_each_pair(check: impl Fn([Op; 2])) {

@@ -16,11 +16,7 @@ fn a_close_of_writes_lets_reads_in() {
 #[test]
 fn sides_are_used_again_and_again() {
     explore(&[&[Quiesce, Quiesce], &[Pass(Read), Pass(Read)]], 1, 5);
-    explore(
-        &[&[Quiesce, Quiesce, Quiesce], &[Pass(Read), Pass(Read)]],
-        1,
-        4,
-    );
+    explore(&[&[Quiesce, Quiesce, Quiesce], &[Pass(Read), Pass(Read)]], 1, 4);
     explore(&[&[Quiesce, Quiesce], &[Pass(Read)], &[Pass(Read)]], 1, 3);
 }
 

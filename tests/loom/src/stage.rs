@@ -149,12 +149,7 @@ impl Stage {
 
     /// Does the steps of one thread.
     fn play(&self, thread: usize) {
-        for (number, (_, op)) in self
-            .steps
-            .iter()
-            .enumerate()
-            .filter(|(_, (t, _))| *t == thread)
-        {
+        for (number, (_, op)) in self.steps.iter().enumerate().filter(|(_, (t, _))| *t == thread) {
             match *op {
                 Op::Pass(class) => self.pass(thread, class),
                 Op::Shut(scope) => {
@@ -186,14 +181,8 @@ impl Stage {
             self.props[number].down.load(Ordering::Acquire) == 1
         });
         // The first thread not on the first stripe: a step that forgets the others must show.
-        match self
-            .gate
-            .pass_on(thread + 1, class, |_| self.section(class))
-        {
-            Ok(()) => assert!(
-                !is_down || self.has_cycle(),
-                "entered after a shut returned"
-            ),
+        match self.gate.pass_on(thread + 1, class, |_| self.section(class)) {
+            Ok(()) => assert!(!is_down || self.has_cycle(), "entered after a shut returned"),
             Err(Closed { why: 0 }) => assert!(!self.began_open, "refused without a reason"),
             Err(Closed { why }) => assert!(
                 self.shuts(class).any(|number| reason(number) == why),
@@ -204,10 +193,7 @@ impl Stage {
 
     fn section(&self, class: Class) {
         let generation = self.generation.load(Ordering::Relaxed);
-        assert!(
-            self.began_open || generation == 1,
-            "let in without the new generation"
-        );
+        assert!(self.began_open || generation == 1, "let in without the new generation");
         self.keys[generation].with(|_| ());
         for (props, (_, op)) in self.props.iter().zip(&self.steps) {
             match *op {
@@ -238,10 +224,7 @@ impl Stage {
         if self.gate.open(seen) {
             self.history().opens.push(seen);
         } else {
-            assert!(
-                self.gate.latest_shut() > seen,
-                "refused without a newer shut"
-            );
+            assert!(self.gate.latest_shut() > seen, "refused without a newer shut");
         }
     }
 
@@ -270,11 +253,7 @@ impl Stage {
                 let mut shuts = history.shuts.iter();
                 shuts.all(|(number, shut)| shut <= known || !self.steps[*number].1.shuts(class))
             });
-            assert_eq!(
-                self.gate.is_open(class),
-                is_open,
-                "{class:?} by the tickets"
-            );
+            assert_eq!(self.gate.is_open(class), is_open, "{class:?} by the tickets");
         }
         drop(history);
         // The gate is whole: nothing is left over that a later quiesce would wait for.
