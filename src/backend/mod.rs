@@ -17,6 +17,8 @@ use core::pin::Pin;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use self::source::KeySource;
+pub use self::static_key::StaticConfig;
 use crate::clock::WallTime;
 use crate::error::Error;
 use crate::key::{KeyId, KeyRecord, Mutation};
