@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use self::source::KeySource;
+pub use self::static_key::StaticConfig;
 use crate::clock::WallTime;
 use crate::config::BackendConfig;
 use crate::error::Error;

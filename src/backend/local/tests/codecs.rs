@@ -118,7 +118,7 @@ proptest! {
         let mut body = record::encode(&record).expose().to_vec();
         *at.get_mut(&mut body) = byte;
         body.truncate(body.len() - cut.min(body.len()).saturating_sub(30));
-        if let Ok(decoded) = record::decode(record.id.clone(), &body) {
+        if let Ok(decoded) = record::decode(record.id, &body) {
             let again = record::encode(&decoded);
             prop_assert_eq!(again.expose(), &body);
         }
