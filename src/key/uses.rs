@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(uses.draw(0, 2), Draw::Empty);
         uses.reserve(100 + 300);
         // One lot a stripe: what one has left over, another cannot use.
-        assert_eq!((uses.draw(0, 2), uses.draw(1, 2)), (Draw::Taken, Draw::TakenLow));
+        assert_eq!((uses.draw(0, 2), uses.draw(1, 2)), (Draw::TakenLow, Draw::Taken));
         let mut taken = 2;
         for stripe in [0, 1] {
             while matches!(uses.draw(stripe, 2), Draw::Taken | Draw::TakenLow) {
