@@ -278,7 +278,7 @@ impl Machine {
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now.plus(drain), vec![asker], None, "stop")
+                self.drain(now, in_flight, now.plus(drain), vec![asker], None)
             }
             State::Draining(draining) => {
                 draining.askers.push(asker);
@@ -301,8 +301,8 @@ impl Machine {
         deadline: BootTime,
         askers: Vec<Asker>,
         failure: Option<&'static str>,
-        by: &'static str,
     ) -> Vec<Effect> {
+        let by = if failure.is_some() { "failure" } else { "stop" };
         let mut effects = vec![Effect::Shut(FreezeScope::All)];
         effects.extend(self.end_waiting(by));
         self.rounds += 1;
@@ -390,7 +390,7 @@ impl Machine {
         let mut effects = Vec::new();
         match &mut self.state {
             State::Running { swap: Some(Swap { round: Some(_), .. }) } => {
-                return self.not_now(asker, "reconfigure", "; the last one is being swapped in");
+                self.not_now(asker, "reconfigure", "; the last one is being swapped in")
             }
             State::Running { swap } => {
                 if let Some(earlier) = swap.take() {
@@ -573,7 +573,7 @@ impl Machine {
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now, Vec::new(), Some(why), "failure")
+                self.drain(now, in_flight, now, Vec::new(), Some(why))
             }
             State::Draining(drain) => {
                 drain.failure = Some(why);

@@ -33,6 +33,8 @@ impl Kms {
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
     /// apply or another command took over.
     pub async fn start(&self) -> Result<StartReport, Error> {
+        // After a failure, whoever died too often is built again.
+        self.shared.watch.revive().await;
         self.intend(Operation::Start).await?;
         self.shared.ports.lifecycle.ask(Start, OPEN_DEADLINE).await
     }

@@ -84,6 +84,7 @@ impl LocalBackend {
     }
 
     /// What the keystore says of itself.
+    #[cfg(test)]
     pub(crate) fn info(&self) -> KeystoreInfo {
         self.store.info()
     }
