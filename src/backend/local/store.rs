@@ -161,7 +161,9 @@ impl Found {
             poisoned: false,
         };
         let mark = Mark::of(&store.manifest, &store.keys);
-        if store.anchor.is_kept() && found != Some(mark) {
+        if found == Some(mark) {
+            store.anchor.sync()?;
+        } else {
             store.anchor.store(store.disk.path(), &mark)?;
         }
         if store.manifest.is_long() {
