@@ -204,6 +204,14 @@ impl Anchor {
         }
     }
 
+    /// Makes a mark durable that was found: a killed process may not have lived to.
+    pub(super) fn sync(&self) -> Result<(), KeystoreError> {
+        match self {
+            Self::None | Self::Host(_) => Ok(()),
+            Self::File(path) => open_file(path)?.0.sync().map_err(|_| unavailable(path)),
+        }
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         match self {
             Self::None => false,

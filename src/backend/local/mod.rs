@@ -21,7 +21,7 @@
 //! 3. After a fault of the store every mutation is refused until it is opened again.
 //! 4. A destroyed key's record holds no material, and is the key's tombstone.
 //!
-//! Opening 10,000 keys takes a tenth of a second, a mutation three syncs.
+//! Opening 10,000 keys takes about a fifth of a second, a mutation three syncs.
 
 mod admin;
 mod anchor;
@@ -34,6 +34,8 @@ mod manifest;
 mod record;
 mod root;
 mod store;
+mod verify;
+
 #[cfg(test)]
 pub(super) mod tests;
 
