@@ -384,6 +384,14 @@ pub struct ConfigErrors {
     pub problems: Vec<ConfigProblem>,
 }
 
+impl ConfigErrors {
+    /// One problem of one field, of a configuration that was made in code.
+    pub(crate) fn of(field: &str, problem: &str) -> Self {
+        let (field, problem) = (field.to_owned(), problem.to_owned());
+        Self { problems: vec![ConfigProblem { line: None, field, problem }] }
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration is not valid")?;

@@ -246,6 +246,7 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
             && let Some(live) = &self.live
             && live.config.backend.is_same_store(&config.backend)
         {
+            backend::check_successor(&config.backend, &live.config.backend)?;
             let candidate = live.candidate();
             self.candidate = Some((attempt, None, config));
             return Ok(candidate);

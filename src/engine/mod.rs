@@ -21,12 +21,13 @@ use crate::actors::reaper::Reaper;
 use crate::actors::system::{Place, Threads};
 use crate::actors::watch::Watch;
 use crate::audit::{
-    AuditBuffers, AuditSink, Caller, TracingSink, Writer, WriterCounts, WriterReport,
+    AuditBuffers, AuditSink, Caller, Operation, RecordRef, TracingSink, Writer, WriterCounts,
+    WriterReport,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
-use crate::gate::{Class, Scope};
+use crate::gate::{Class, Scope, stripe_of_thread};
 use crate::limits::REAP_INTERVAL;
 use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
@@ -157,6 +158,16 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let Shared { plane, ports, .. } = &*self.kms.shared;
         plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
+        if let Some(generation) = plane.generation() {
+            let (now, number) = (plane.clock.boot(), generation.number);
+            let caller = Caller::engine();
+            let stop = RecordRef {
+                generation: number,
+                ..RecordRef::event(&caller, Operation::Stop, plane.clock.wall())
+            };
+            // Written before the writer ends, or kept for nobody: there is no engine to refuse.
+            let _ = plane.audit.accept_brake(stripe_of_thread(), &stop, now);
+        }
         // The store is closed and its lock given back before the threads go.
         let _ = ports.backend.tell(Close);
         if let Err(error) = self.threads.stop() {

@@ -212,6 +212,16 @@ impl Anchor {
         }
     }
 
+    /// Whether `other` keeps the mark in the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(this), Self::File(other)) => this == other,
+            (Self::Host(this), Self::Host(other)) => Arc::ptr_eq(this, other),
+            (Self::None, Self::None) => true,
+            (Self::File(_) | Self::Host(_) | Self::None, _) => false,
+        }
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         match self {
             Self::None => false,

@@ -53,7 +53,7 @@ pub use root::{RootKey, create_root_key_file};
 use self::store::{Found, Store};
 use super::{Backend, BackendFuture, BackendKind, Capabilities, Mutated, VersionReach};
 use crate::clock::WallTime;
-use crate::error::{Error, KeyError, KeystoreError, KeystoreProblem};
+use crate::error::{ConfigErrors, Error, KeyError, KeystoreError, KeystoreProblem};
 use crate::key::{KeyId, KeyRecord, Mutation, NewVersion, Outcome, VersionTag, apply};
 use crate::limits::KEYS_MAX;
 use crate::secret::Secret;
@@ -83,6 +83,19 @@ impl LocalBackend {
         let mark = found.check_mark(&config.anchor)?;
         let (store, records) = found.settle(&config.anchor, mark)?;
         Ok(Self { store, records, random })
+    }
+
+    /// Whether a configuration may take over the store that `in_use` opened: its root key must open
+    /// it, and the mark stay where it is.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] if the anchor is another, [`KeystoreError`] if the root key is.
+    pub(crate) fn check_successor(config: &LocalConfig, in_use: &LocalConfig) -> Result<(), Error> {
+        if !config.anchor.is_same(&in_use.anchor) {
+            let problem = "cannot change while the keystore is in use: stop the engine first";
+            return Err(ConfigErrors::of("backend.local.anchor", problem).into());
+        }
+        Ok(store::try_root_key(config)?)
     }
 
     /// What the keystore says of itself.

@@ -77,10 +77,7 @@ impl Found {
         let disk = open_directory(&config.directory)?;
         let lock = disk.lock(LOCK)?;
         let (header, header_digest) = read_header(&disk)?;
-        let keystore_key = header.unlock(&config.root_key).map_err(|locked| match locked {
-            Locked::NoRootKey(error) => error,
-            Locked::Header(problem) => disk.error(HEADER, problem),
-        })?;
+        let keystore_key = unlock(&header, config, &disk)?;
         let keys = StoreKeys::derive(&keystore_key);
         let bytes = read_existing(&disk, MANIFEST, MANIFEST_BYTES_MAX)?;
         let replayed = Manifest::replay(&bytes, header.id, &keys.manifest)
@@ -290,6 +287,20 @@ fn open_directory(path: &Path) -> Result<Disk, KeystoreError> {
 
 fn read_existing(disk: &Disk, name: &str, max: usize) -> Result<Vec<u8>, KeystoreError> {
     disk.read(name, max)?.ok_or_else(|| disk.error(name, KeystoreProblem::Missing))
+}
+
+/// Whether the root key of `config` opens the header. Takes no lock: the store may be in use.
+pub(super) fn try_root_key(config: &LocalConfig) -> Result<(), KeystoreError> {
+    let disk = open_directory(&config.directory)?;
+    let (header, _) = read_header(&disk)?;
+    unlock(&header, config, &disk).map(drop)
+}
+
+fn unlock(header: &Header, config: &LocalConfig, disk: &Disk) -> Result<Secret<32>, KeystoreError> {
+    header.unlock(&config.root_key).map_err(|locked| match locked {
+        Locked::NoRootKey(error) => error,
+        Locked::Header(problem) => disk.error(HEADER, problem),
+    })
 }
 
 fn read_header(disk: &Disk) -> Result<(Header, Digest), KeystoreError> {
