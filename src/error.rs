@@ -280,10 +280,7 @@ impl KeystoreError {
     /// `problem` with `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, problem: KeystoreProblem) -> Self {
-        Self {
-            path: path.into(),
-            problem,
-        }
+        Self { path: path.into(), problem }
     }
 }
 
@@ -385,6 +382,14 @@ pub enum KeystoreProblem {
 pub struct ConfigErrors {
     /// Each problem; never empty.
     pub problems: Vec<ConfigProblem>,
+}
+
+impl ConfigErrors {
+    /// One problem of one field, of a configuration that was made in code.
+    pub(crate) fn of(field: &str, problem: &str) -> Self {
+        let (field, problem) = (field.to_owned(), problem.to_owned());
+        Self { problems: vec![ConfigProblem { line: None, field, problem }] }
+    }
 }
 
 impl fmt::Display for ConfigErrors {
