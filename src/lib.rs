@@ -4,7 +4,8 @@
 //!
 //! ```
 //! # #[cfg(feature = "local")]
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use portcullis::Engine;
 //! use portcullis::clock::{Clock, SystemClock};
 //! use portcullis::config::Config;
@@ -24,12 +25,12 @@
 //! init(&local, options)?;
 //!
 //! // In the service: the engine has threads of its own, a `Kms` is for any thread of the host.
-//! let engine = Engine::start_blocking(Config::new(local))?;
+//! let engine = Engine::start(Config::new(local)).await?;
 //! let kms = engine.kms();
 //!
 //! // A data key for one object. `wrapped` is stored beside it; the key is used and forgotten.
 //! let context = EncryptionContext::new().with("bucket", "photos")?.with("object", "cat.jpg")?;
-//! let made = kms.try_generate_data_key(&kms.default_key()?, DataKeySpec::AES_256, &context)?;
+//! let made = kms.generate_data_key(&kms.default_key()?, DataKeySpec::AES_256, &context).await?;
 //! let stored: Vec<u8> = made.wrapped.as_bytes().to_vec();
 //! let mut key = [0; 32];
 //! made.key.copy_into(&mut key)?;
@@ -37,9 +38,9 @@
 //! // Later: the same key again, under the same context and no other.
 //! let wrapped = WrappedKey::from_bytes(&stored)?;
 //! let mut again = [0; 32];
-//! kms.try_decrypt_data_key(&wrapped, &context)?.copy_into(&mut again)?;
+//! kms.decrypt_data_key(&wrapped, &context).await?.copy_into(&mut again)?;
 //! assert_eq!(key, again);
-//! assert!(kms.try_decrypt_data_key(&wrapped, &EncryptionContext::new()).is_err());
+//! assert!(kms.decrypt_data_key(&wrapped, &EncryptionContext::new()).await.is_err());
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "local"))]
@@ -96,8 +97,9 @@
 //! one after which no key is used. [`manual::architecture`] has the whole of it.
 //!
 //! Asynchronous calls need no particular runtime, and one that hits does not yield. The `try_` forms
-//! run to their end on the calling thread, or say [`NeedsHop`] and have done nothing. Errors keep
-//! two things apart: [`Refused`](error::Refused), nothing was done; and
+//! run to their end on the calling thread, or say [`NeedsHop`] and have done nothing: the first use
+//! of a key after a start does, because a block of its use counts is reserved on disk. Errors keep two
+//! things apart: [`Refused`](error::Refused), nothing was done; and
 //! [`OutcomeUnknown`](error::OutcomeUnknown), look before you try again.
 //!
 //! # Features

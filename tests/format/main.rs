@@ -177,6 +177,54 @@ async fn the_opener_refuses_an_older_copy_of_the_whole_directory() {
 }
 
 #[tokio::test]
+async fn opener_and_engine_agree_on_what_a_crash_or_a_hand_left_of_the_log() {
+    let Some(opener) = Opener::find() else { return };
+    let fixture = Fixture::new(root_key_file, false).await;
+    let context = context();
+    let behind = fs::read(fixture.path("mark")).unwrap();
+    let sealed = fixture.seal(&fixture.key, &context, b"text").await;
+    fs::write(fixture.path("sealed"), sealed).unwrap();
+    let at_rest = fixture.stop().await;
+    let manifest = fs::read(at_rest.path("keys/manifest")).unwrap();
+    let mark = fs::read(at_rest.path("mark")).unwrap();
+    let whole = manifest.len();
+    let cut = |by: usize| manifest[..whole - by].to_vec();
+    let and = |more: &[u8]| [&manifest[..], more].concat();
+    let flipped = |at: usize| {
+        let mut changed = manifest.clone();
+        changed[at] ^= 1;
+        changed
+    };
+    // The last entry is a `done` of 41 bytes, the one before an intent of 118.
+    let cases = [
+        ("whole", manifest.clone(), &mark),
+        ("whole, and the mark one behind", manifest.clone(), &behind),
+        ("a torn done", cut(1), &mark),
+        ("an open intent", cut(41), &mark),
+        ("an open intent, and the mark one behind", cut(41), &behind),
+        ("a torn intent, though its file is the new one", cut(42), &behind),
+        ("no change at all, though its file is the new one", cut(41 + 118), &behind),
+        ("zeroes after the end", and(&[0; 100]), &mark),
+        ("the beginning of an intent", and(&[1, 0, 0, 0]), &mark),
+        ("what is no entry", and(&[7; 60]), &mark),
+        ("the last done again", and(&manifest[whole - 41..]), &mark),
+        ("a changed done", flipped(whole - 20), &mark),
+        ("a changed intent", flipped(whole - 60), &mark),
+    ];
+    let mut opened = 0;
+    for (case, manifest, mark) in cases {
+        fs::write(at_rest.path("keys/manifest"), &manifest).unwrap();
+        fs::write(at_rest.path("mark"), mark).unwrap();
+        // The opener first: it changes nothing.
+        let verdict = opener.open(&at_rest, "file", &context, "sealed");
+        let engine = portcullis::Engine::start(at_rest.config.clone()).await;
+        assert_eq!(matches!(verdict, Verdict::Opened(_)), engine.is_ok(), "{case}: {verdict:?}");
+        opened += u32::from(engine.is_ok());
+    }
+    assert_eq!(opened, 7);
+}
+
+#[tokio::test]
 async fn the_example_on_the_page_opens_in_the_engine() {
     let (example, at_rest) = (page::example(), fixture::AtRest::from_page());
     let engine = portcullis::Engine::start(at_rest.config.clone()).await.unwrap();
