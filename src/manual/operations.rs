@@ -5,11 +5,12 @@
 //! A keystore is made once, by an installer or an operator, never by the service that uses it:
 //!
 //! ```no_run
+//! # #[cfg(feature = "local")] {
 //! use portcullis::clock::{Clock, SystemClock};
 //! use portcullis::key::KeyId;
 //! use portcullis::keystore::{Anchor, InitOptions, LocalConfig, RootKey, create_root_key_file, init};
 //!
-//! # fn main() -> Result<(), portcullis::Error> {
+//! # fn made() -> Result<(), portcullis::Error> {
 //! create_root_key_file("/etc/portcullis/root.key")?;
 //! let config = LocalConfig::new(
 //!     "/var/lib/portcullis/keys",
@@ -21,11 +22,45 @@
 //! init(&config, options)?;
 //! # Ok(())
 //! # }
+//! # }
 //! ```
 //!
 //! The service opens it with the same [`LocalConfig`](crate::keystore::LocalConfig) and never calls
 //! [`init`](crate::keystore::init): a directory that has gone missing must stop it, not become a new
 //! keystore.
+//!
+//! ## The configuration file
+//!
+//! The same as text, for hosts that read a file with
+//! [`Config::from_file`](crate::config::Config::from_file). Every field has a default but the
+//! backend's own. Unknown fields, wrong types and secrets written out are refused, all of them at
+//! once, each with its line. Paths are relative to the file.
+//!
+//! ```
+//! # #[cfg(feature = "local")] {
+//! # use portcullis::config::Config;
+//! let text = r#"
+//! profile = "production"                # development | production
+//! default_key = "default"
+//!
+//! [backend]
+//! kind = "local"                        # local | static
+//!
+//! [backend.local]
+//! directory = "keys"
+//! root_key = { file = "root.key" }      # file | env | passphrase_env | credential
+//! anchor = { file = "/srv/other-disk/portcullis.mark" }
+//!
+//! [audit]
+//! release = "accepted"                  # durable | accepted | unaudited
+//!
+//! [host]
+//! cloned_host = false
+//! "#;
+//! let config = Config::from_toml(text, "/etc/portcullis".as_ref())?;
+//! # }
+//! # Ok::<(), portcullis::error::ConfigErrors>(())
+//! ```
 //!
 //! ## The root key
 //!
@@ -106,7 +141,8 @@
 //! that can happen set [`cloned_host`](crate::config::HostConfig::cloned_host): random bytes are
 //! drawn anew for each use with the system's mixed in, and streams are sealed with AES-256-GCM-SIV,
 //! for which a repeated nonce only shows that two chunks are equal. It costs a system call for each
-//! draw. Two machines must not both go on with one keystore: the anchor of the second is refused.
+//! draw. Two machines must not both go on with one keystore: where both reach the same anchor, the
+//! second is refused.
 //!
 //! A child that was forked from the engine's process is refused at every call
 //! ([`Refused::Forked`](crate::error::Refused::Forked)): it has copies of the keys' memory and none
@@ -131,8 +167,8 @@
 //!
 //! 1. *Stop the leak*: [`Kms::stop`](crate::Kms::stop), or
 //!    [`freeze`](crate::Kms::freeze) if the engine is to keep its keys; for one key,
-//!    [`Disable`](crate::key::Mutation::Disable). All of these act at once, on the caller's thread,
-//!    and are not refused though the audit sink is down.
+//!    [`Disable`](crate::key::Mutation::Disable). The first two shut the gate on the calling thread,
+//!    before they return; none of the three is refused because the audit sink is down.
 //! 2. *Look*: [`Kms::status`](crate::Kms::status) and [`activity`](crate::Kms::activity) answer in
 //!    every state. The audit records name principal, key, version and outcome of every call.
 //! 3. *Repair*: change the root key, rotate, rewrap, retire.
