@@ -117,7 +117,6 @@
 //! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors.
 
 #![warn(missing_docs)]
-
 // What only the local keystore uses stays compiled without it: one tree, no second set of paths.
 #![cfg_attr(not(feature = "local"), allow(dead_code, unused_imports))]
 
