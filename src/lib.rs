@@ -12,7 +12,9 @@
 //! use portcullis::context::EncryptionContext;
 //! use portcullis::envelope::{DataKeySpec, WrappedKey};
 //! use portcullis::key::KeyId;
-//! use portcullis::keystore::{Anchor, InitOptions, LocalConfig, RootKey, create_root_key_file, init};
+//! use portcullis::keystore::{
+//!     Anchor, InitOptions, LocalConfig, RootKey, create_root_key_file, init,
+//! };
 //!
 //! // Once, by an installer: a root key, and a keystore with its first master key.
 //! let directory = tempfile::tempdir()?;
@@ -50,11 +52,11 @@
 //! # In full
 //!
 //! Data is encrypted with *data keys*, one for each object or file. A data key is wrapped by a
-//! *master key*, which never leaves the engine, and stored beside what it encrypts. Master keys have
-//! *versions*: rotation makes a new one, which wraps from now on, while older ones go on unwrapping.
-//! They lie in a *keystore*, sealed under a *root key* that lies elsewhere. Every wrapped key and
-//! every sealed stream is bound to an *encryption context*, a map of strings that whoever opens it
-//! states again.
+//! *master key*, which never leaves the engine, and stored beside what it encrypts. Master keys
+//! have *versions*: rotation makes a new one, which wraps from now on, while older ones go on
+//! unwrapping. They lie in a *keystore*, sealed under a *root key* that lies elsewhere. Every
+//! wrapped key and every sealed stream is bound to an *encryption context*, a map of strings that
+//! whoever opens it states again.
 //!
 //! ```text
 //!   root key            from a file, systemd, the environment, a person, the host
@@ -90,16 +92,16 @@
 //!          a snapshot of the keys  <------ publish ------------+
 //! ```
 //!
-//! What *uses* a key runs on the caller's own thread: it passes the gate, reads a snapshot, does the
-//! cryptography and leaves; it never waits for another thread and never takes a lock that blocks.
-//! What *changes* something is a message to the actor that owns it. The two meet in the gate, which
-//! anybody may shut at once, and which tells when nobody is inside any more: so an answered stop is
-//! one after which no key is used. [`manual::architecture`] has the whole of it.
+//! What *uses* a key runs on the caller's own thread: it passes the gate, reads a snapshot, does
+//! the cryptography and leaves; inside the gate it waits for no thread and takes no lock that
+//! blocks. What *changes* something is a message to the actor that owns it. The two meet in the
+//! gate, which anybody may shut at once, and which tells when nobody is inside any more: so an
+//! answered stop is one after which no key is used. [`manual::architecture`] has the whole of it.
 //!
-//! Asynchronous calls need no particular runtime, and one that hits does not yield. The `try_` forms
-//! run to their end on the calling thread, or say [`NeedsHop`] and have done nothing: the first use
-//! of a key after a start does, because a block of its use counts is reserved on disk. Errors keep two
-//! things apart: [`Refused`](error::Refused), nothing was done; and
+//! Asynchronous calls need no particular runtime, and one that hits does not yield. The `try_`
+//! forms run to their end on the calling thread, or say [`NeedsHop`] and have done nothing: the
+//! first use of a key after a start does, because a block of its use counts is reserved on disk.
+//! Errors keep two things apart: [`Refused`](error::Refused), nothing was done; and
 //! [`OutcomeUnknown`](error::OutcomeUnknown), look before you try again.
 //!
 //! # Features

@@ -8,7 +8,7 @@
 //! ```text
 //!    host's threads                                        engine's threads
 //!
-//!    Kms::generate, decrypt, seal, open                    lifecycle   starts, stops, opens the gate
+//!    Kms::generate, decrypt, seal, open                    lifecycle   starts and stops
 //!         |                                                backend     keeps keys, changes them
 //!         v                                                audit       collects records
 //!    +---------+   permits                                 reaper      deletes, rotates when due
@@ -21,13 +21,13 @@
 //!         +---- what changes something, or needs a hop ---------+
 //! ```
 //!
-//! *Control plane: messages.* Whatever changes something is a message to the one actor that owns it:
-//! start, stop, create, rotate, reserve uses, write records. Their order is that of its mailbox, and
-//! no lock guards a decision.
+//! *Control plane: messages.* Whatever changes something is a message to the one actor that owns
+//! it: start, stop, create, rotate, reserve uses, write records. Their order is that of its
+//! mailbox, and no lock guards a decision.
 //!
-//! *Data plane: permits and snapshots.* What only uses keys runs on the caller's own thread: pass the
-//! gate, read the published snapshot, do the cryptography, record it, leave. A message round trip
-//! costs two wake-ups, some 40 microseconds; a passage of the gate costs two atomic additions.
+//! *Data plane: permits and snapshots.* What only uses keys runs on the caller's own thread: pass
+//! the gate, read the published snapshot, do the cryptography, record it, leave. A message round
+//! trip costs two wake-ups, some 40 microseconds; a passage of the gate costs two atomic additions.
 //!
 //! **Architecture Invariant**: use of a key never waits for an actor. The `try_` forms say
 //! [`NeedsHop`](crate::NeedsHop) where they would have to; the asynchronous forms wait for exactly
@@ -54,8 +54,9 @@
 //! **Architecture Invariant**: anybody may shut the gate; only the lifecycle actor opens it, and
 //! never over a shut that it has not heard of.
 //!
-//! Longer work is an *operation*: a stream holds a ticket, not a permit. It passes the gate for each
-//! chunk and looks there whether its key still allows it. A stop cuts it without polling its future.
+//! Longer work is an *operation*: a stream holds a ticket, not a permit. It passes the gate for
+//! each chunk and looks there whether its key still allows it. A stop cuts it without polling its
+//! future.
 //!
 //! # The life of an engine
 //!
@@ -65,9 +66,9 @@
 //! any of these -> Failed -> Starting | Stopped
 //! ```
 //!
-//! The last intent wins: a stop during a start ends the start at once. A start builds a candidate and
-//! probes it before the gate opens. A reconfiguration builds one beside the generation that runs,
-//! swaps, waits until nobody uses the old one and wipes it.
+//! The last intent wins: a stop during a start ends the start at once. A start builds a candidate
+//! and probes it before the gate opens. A reconfiguration builds one beside the generation that
+//! runs, swaps, waits until nobody uses the old one and wipes it.
 //!
 //! **Architecture Invariant**: an engine that has lost an actor for good is
 //! [`Failed`](crate::status::Phase::Failed), with its gate shut. There is no half-alive state.
@@ -84,10 +85,11 @@
 //!
 //! The writer is a plain thread of its own, because a host's sink may block.
 //!
-//! **Architecture Invariant**: one file sends messages, `actors/port.rs`. A message has a place before
-//! it is queued, a deadline, and one of three ends: answered, [`Refused`](crate::error::Refused) (it
-//! never began), [`OutcomeUnknown`](crate::error::OutcomeUnknown) (it did). actix's own bound counts
-//! one message more for each clone of an address, and so is none.
+//! **Architecture Invariant**: one file sends messages, `actors/port.rs`. A message has a place
+//! before it is queued, a deadline, and one of three ends: answered,
+//! [`Refused`](crate::error::Refused) (it never began),
+//! [`OutcomeUnknown`](crate::error::OutcomeUnknown) (it did). actix's own bound counts one message
+//! more for each clone of an address, and so is none.
 //!
 //! **Architecture Invariant**: no message and no reply carries bytes of a key or of plaintext. They
 //! carry leases.

@@ -24,8 +24,8 @@
 //!   `Expand` is the number of bytes it gives. Where a key is uniformly random already, the extract
 //!   step is left out (RFC 5869, section 3.3).
 //! * `AES-256-GCM` is NIST SP 800-38D, `AES-256-GCM-SIV` RFC 8452, both with 96-bit nonces and
-//!   128-bit tags: `Seal[key](nonce, aad, text)` gives the ciphertext, as long as the text, and then
-//!   the tag of 16 bytes. `HMAC` is RFC 2104, `SHA-256` FIPS 180-4.
+//!   128-bit tags: `Seal[key](nonce, aad, text)` gives the ciphertext, as long as the text, and
+//!   then the tag of 16 bytes. `HMAC` is RFC 2104, `SHA-256` FIPS 180-4.
 //! * Every parser is strict: a field outside its stated range, a byte left over or missing, an
 //!   unknown format version is a refusal. Bits and values that are not named are reserved and
 //!   refused.
@@ -61,8 +61,8 @@
 //! neither AEAD commits to its key.
 //!
 //! The plaintext is cut into chunks of 16,384 bytes. *The last chunk is always shorter, and may be
-//! empty*: a plaintext of `n` bytes has `n / 16384` full chunks (rounded down) and one last chunk of
-//! `n mod 16384` bytes. Chunk `i`, counted from 0:
+//! empty*: a plaintext of `n` bytes has `n / 16384` full chunks (rounded down) and one last chunk
+//! of `n mod 16384` bytes. Chunk `i`, counted from 0:
 //!
 //! ```text
 //! chunk i = Seal[object key](base nonce XOR i as 12 bytes big-endian, no AAD, its plaintext)
@@ -73,20 +73,20 @@
 //!
 //! 1. Read up to 16,400 bytes. Fewer than 16 are a file that was cut: refuse.
 //! 2. Open them under the chunk's nonce. If they do not open, refuse, and give out nothing of them.
-//! 3. 16,400 bytes were a full chunk: give out its 16,384 bytes and go on with the next. If the file
-//!    ends here its last chunk is missing: refuse.
+//! 3. 16,400 bytes were a full chunk: give out its 16,384 bytes and go on with the next. If the
+//!    file ends here its last chunk is missing: refuse.
 //! 4. Fewer were the last chunk: give it out. It is the end of the file by its length.
 //!
 //! A chunk opens at its own place alone (its number is in the nonce), and full chunks are told from
 //! the last one by their length, which the tag covers. So nothing can be moved, dropped, repeated,
-//! appended or cut without a refusal. What was given out before the refusal is authentic, but is not
-//! the whole plaintext: a tool deletes it. There are at most 2^38 chunks, 4 PiB.
+//! appended or cut without a refusal. What was given out before the refusal is authentic, but is
+//! not the whole plaintext: a tool deletes it. There are at most 2^38 chunks, 4 PiB.
 //!
 //! # 2. The encryption context
 //!
-//! A map of strings that is bound, and stored nowhere: whoever opens a file states it again. At most
-//! 64 pairs and 8,192 bytes of names and values together; names are not empty and differ. Names and
-//! values are UTF-8, compared byte for byte, without normalisation. Its canonical form:
+//! A map of strings that is bound, and stored nowhere: whoever opens a file states it again. At
+//! most 64 pairs and 8,192 bytes of names and values together; names are not empty and differ.
+//! Names and values are UTF-8, compared byte for byte, without normalisation. Its canonical form:
 //!
 //! ```text
 //! length
@@ -162,8 +162,8 @@
 //! ```
 //!
 //! Both must hold: the wrapped bytes open, and the commitment is that of the data key (compare in
-//! constant time). The commitment leaves out version, tag, nonce and wrapped bytes, so that a rewrap
-//! keeps it, byte for byte. Which purpose goes with which context:
+//! constant time). The commitment leaves out version, tag, nonce and wrapped bytes, so that a
+//! rewrap keeps it, byte for byte. Which purpose goes with which context:
 //!
 //! | purpose | kind of its context |
 //! |---|---|
@@ -192,15 +192,16 @@
 //! lock            empty; flock(2)ed while a process has the keystore open
 //! ```
 //!
-//! A process that was killed may have left `keystore.tmp`, `manifest.tmp` or `record.tmp`: they mean
-//! nothing. Where `keystore.init` stands and `keystore` does not, making the keystore was cut off
-//! before anything was sealed with it.
+//! A process that was killed may have left `keystore.tmp`, `manifest.tmp` or `record.tmp`: they
+//! mean nothing. Where `keystore.init` stands and `keystore` does not, making the keystore was cut
+//! off before anything was sealed with it.
 //!
 //! ## The root key
 //!
 //! A 256-bit key, or a passphrase: the header says which of the two a keystore is under. A key file
-//! is exactly 32 bytes, which are the key, or exactly 64 hexadecimal digits with at most one newline
-//! after them. A key in the environment is the 64 digits. A passphrase is its bytes as they are.
+//! is exactly 32 bytes, which are the key, or exactly 64 hexadecimal digits with at most one
+//! newline after them. A key in the environment is the 64 digits. A passphrase is its bytes as they
+//! are.
 //!
 //! ## The file `keystore`: the header
 //!
@@ -225,7 +226,7 @@
 //!
 //! ```text
 //! input        = the 256-bit root key, or
-//!                Argon2id(passphrase, salt, memory, passes, lanes, 32 bytes)  RFC 9106, version 0x13
+//!                Argon2id(passphrase, salt, memory, passes, lanes, 32 bytes)      RFC 9106, v0x13
 //! prk          = HKDF-Extract(salt, input)
 //! lock key     = HKDF-Expand(prk, "portcullis/v1/keystore/lock", 32)
 //! check        = HKDF-Expand(prk, "portcullis/v1/keystore/check", 32)
@@ -244,8 +245,8 @@
 //! A key id is 1 to 128 of `A-Z a-z 0-9 . _ / -`, without `..` and without an empty step between
 //! slashes (so it neither begins nor ends with one). Its file is `<name>.key`, where the name is
 //!
-//! * `k`, then the id with `.` written as `_d`, `_` as `_u`, `/` as `_s` and `-` as `_h`, if that is
-//!   at most 251 bytes;
+//! * `k`, then the id with `.` written as `_d`, `_` as `_u`, `/` as `_s` and `-` as `_h`, if that
+//!   is at most 251 bytes;
 //! * else `b`, then the id in base32hex (RFC 4648, section 7) in lower case without padding.
 //!
 //! ```text
@@ -261,8 +262,8 @@
 //! 38+n+m       16  tag, and the file ends
 //! ```
 //!
-//! `sealed body || tag = AES-256-GCM-SIV Seal[record key](nonce, bytes 0 to 25+n, body)`. The file is
-//! at most 2 MiB. Keystore id and key id must be those of the header and of the file's name. The
+//! `sealed body || tag = AES-256-GCM-SIV Seal[record key](nonce, bytes 0 to 25+n, body)`. The file
+//! is at most 2 MiB. Keystore id and key id must be those of the header and of the file's name. The
 //! body:
 //!
 //! ```text
@@ -328,8 +329,8 @@
 //! `MAC = HMAC-SHA-256(manifest key, MAC before || this entry without its MAC)`, where the MAC
 //! before is that of the entry before, or the snapshot's. Intent and done alternate. An intent's
 //! digest *before* is what is listed for the file at that point; its *done* lists the digest *from
-//! now on*, with acceptances 0, and makes the generation the intent's. The *link* of a generation is
-//! the MAC of its intent; that of a snapshot is random, or the one before it was compacted.
+//! now on*, with acceptances 0, and makes the generation the intent's. The *link* of a generation
+//! is the MAC of its intent; that of a snapshot is random, or the one before it was compacted.
 //!
 //! Only the end of the log may be torn by a power cut: an entry that is cut short, or in which a
 //! whole 512-byte sector of the file (up to a boundary, or from one) is zeroes. It is dropped.
@@ -362,10 +363,11 @@
 //!
 //! # 8. An example
 //!
-//! A keystore with the key `default`, made on 2026-01-01T00:00:00Z under the root key `00 01 .. 1f`,
-//! and a file of six bytes, `hello` and a line feed, sealed under the context `tenant` = `a`. Sealing
-//! was the first use of the key: a block of uses was reserved, which is the one change in the log.
-//! `lock` is empty. The tests open it with both openers; it is there to be read, not to be used.
+//! A keystore with the key `default`, made on 2026-01-01T00:00:00Z under the root key `00 01 ..
+//! 1f`, and a file of six bytes, `hello` and a line feed, sealed under the context `tenant` = `a`.
+//! Sealing was the first use of the key: a block of uses was reserved, which is the one change in
+//! the log. `lock` is empty. The tests open it with both openers; it is there to be read, not to be
+//! used.
 //!
 //! ```text
 //! root.key

@@ -6,12 +6,12 @@
 //! # 1. Freeze
 //!
 //! After [`stop`](crate::Kms::stop) or [`freeze`](crate::Kms::freeze) of everything has answered
-//! `Ok`, no handle, reply, lease or stream of the engine yields another byte of a plaintext key or of
-//! plaintext, until [`start`](crate::Kms::start) or [`thaw`](crate::Kms::thaw). The gate is shut on
-//! the caller's thread, before the future is returned. A freeze of
+//! `Ok`, no handle, reply, lease or stream of the engine yields another byte of a plaintext key or
+//! of plaintext, until [`start`](crate::Kms::start) or [`thaw`](crate::Kms::thaw). The gate is shut
+//! on the caller's thread, before the future is returned. A freeze of
 //! [`Writes`](crate::status::FreezeScope::Writes) promises this for wraps, seals and changes of
-//! keys alone. What was delivered or copied before is the host's; an error is not an answer, and the
-//! engine then stays closed.
+//! keys alone. What was delivered or copied before is the host's; an error is not an answer, and
+//! the engine then stays closed.
 //!
 //! *Shown by:* the models of the gate, every interleaving of every pair and triple of its
 //! operations, with mutants that are caught (`tests/loom`: `every_triple_holds_on_two_stripes`,
@@ -30,14 +30,15 @@
 //! data key they have.
 //!
 //! *Shown by:* `a_rewrap_follows_a_rotation_and_changes_nothing_else`, and
-//! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests on.
+//! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests
+//! on.
 //!
 //! *Not yet:* other engines on one store: the local keystore has one process at a time.
 //!
 //! # 3. Durability
 //!
-//! A change of a key is answered only once it is durable: manifest, file, directory and mark synced.
-//! A crash at any step leaves the old state or the new one.
+//! A change of a key is answered only once it is durable: manifest, file, directory and mark
+//! synced. A crash at any step leaves the old state or the new one.
 //!
 //! *Shown by:* `a_process_killed_at_any_step_leaves_the_old_key_or_the_new_one`,
 //! `a_power_cut_at_any_step_leaves_the_old_key_or_the_new_one`,
@@ -49,8 +50,10 @@
 //! Plaintext leaves only after its audit record was accepted. A change of a key or of the engine's
 //! state is answered only after its records are written. A sink that blocks or fails becomes a
 //! typed refusal within [`AUDIT_DEADLINE`](crate::limits::AUDIT_DEADLINE), never a hang, never
-//! silence. Denials and failures are recorded too. The brake is never refused: it acts first, says
-//! `audited: false`, and its record goes first when the sink returns, marked late.
+//! silence. Denials and failures are recorded too. (A host that keeps a trail of its own may set
+//! [`Release::Unaudited`](crate::audit::Release::Unaudited), which the production profile refuses.)
+//! The brake is never refused: it acts first, says `audited: false`, and its record goes first when
+//! the sink returns, marked late.
 //!
 //! *Shown by:* `guarantee_4_every_accepted_record_is_written_once_and_in_its_threads_order`,
 //! `guarantee_4_a_sink_that_blocks_refuses_callers_after_its_deadline_and_recovers_by_itself`,
@@ -77,15 +80,15 @@
 //! `wiping_leaves_no_key_and_every_slot_usable`,
 //! `a_freed_slot_is_wiped_and_its_handle_is_dead`.
 //!
-//! *Not yet:* a search of the whole process's memory for planted keys; memory that is locked and left
-//! out of core dumps; an allocator that wipes what other libraries free.
+//! *Not yet:* a search of the whole process's memory for planted keys; memory that is locked and
+//! left out of core dumps; an allocator that wipes what other libraries free.
 //!
 //! # 7. Binding
 //!
 //! Every wrapped key and every object commits to its key and to its exact encryption context.
 //! Swapping, reordering, truncating, extending or replaying a part fails with an error that says
-//! nothing about the plaintext. A whole object put back by an earlier one of the same context is not
-//! detected: see [`threat_model`](super::threat_model).
+//! nothing about the plaintext. A whole object put back by an earlier one of the same context is
+//! not detected: see [`threat_model`](super::threat_model).
 //!
 //! *Shown by:* all vectors of C2SP chunked-encryption, RFC 8452 and RFC 5869 that apply;
 //! `a_data_key_comes_back_under_its_context_and_no_other`,
@@ -101,8 +104,8 @@
 //! Missing or damaged key material is a typed error. It is never regenerated, skipped, or taken for
 //! an empty store. Only [`init`](crate::keystore::init) makes a keystore.
 //!
-//! *Shown by:* `what_is_removed_is_missing_and_never_made_anew`,
-//! `init_never_writes_over_anything`, `guideline_t4_a_bit_flipped_in_any_byte_is_found_in_its_file`,
+//! *Shown by:* `what_is_removed_is_missing_and_never_made_anew`, `init_never_writes_over_anything`,
+//! `guideline_t4_a_bit_flipped_in_any_byte_is_found_in_its_file`,
 //! `guideline_t4_a_file_cut_at_any_byte_is_found`.
 //!
 //! # 9. Seamless credentials

@@ -28,8 +28,8 @@
 //! * **Who holds the root key and the keystore**, now or from a backup: they open everything that
 //!   was ever sealed under it. Changing the root key helps only against who has no earlier copy of
 //!   the header.
-//! * **Replay of a whole object.** A sealed file put back by an earlier one of the same context opens.
-//!   A host that must notice puts a version id into the context.
+//! * **Replay of a whole object.** A sealed file put back by an earlier one of the same context
+//!   opens. A host that must notice puts a version id into the context.
 //! * **Traffic analysis.** The length of a plaintext is its sealed length less a constant. Key ids,
 //!   version numbers and data key lengths stand in envelopes in the clear.
 //! * **Rollback without an anchor**, and with an anchor that the same attacker can write.

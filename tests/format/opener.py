@@ -314,7 +314,8 @@ class Manifest:
         fields = Fields(data, "manifest")
         fields.magic(b"PCKM")
         need(fields.take(16) == keystore_id, "manifest: of another keystore")
-        self.history, self.generation, self.link = fields.take(16), fields.number(8), fields.take(32)
+        self.history, self.generation = fields.take(16), fields.number(8)
+        self.link = fields.take(32)
         self.earlier_link, self.open = None, None
         self.files = {}
         names = []
@@ -428,7 +429,9 @@ class Keystore:
 
     def check_file(self, name):
         """Whether it is the file that the open intent was to make."""
-        intent = self.manifest.open if self.manifest.open and self.manifest.open[0] == name else None
+        intent = self.manifest.open
+        if intent and intent[0] != name:
+            intent = None
         if intent and not os.path.exists(os.path.join(self.directory, name)):
             need(intent[1] == bytes(32), name + ": it is missing")
             return False
@@ -509,7 +512,8 @@ def main():
     parser.add_argument("--passphrase-env")
     parser.add_argument("--anchor")
     parser.add_argument("--context", action="append", default=[], type=pair)
-    parser.add_argument("--as", dest="form", default="file", choices=["file", "payload", "data-key"])
+    forms = ["file", "payload", "data-key"]
+    parser.add_argument("--as", dest="form", default="file", choices=forms)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("sealed")
     parser.add_argument("out")
