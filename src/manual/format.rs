@@ -332,10 +332,18 @@
 //! now on*, with acceptances 0, and makes the generation the intent's. The *link* of a generation
 //! is the MAC of its intent; that of a snapshot is random, or the one before it was compacted.
 //!
-//! Only the end of the log may be torn by a power cut: an entry that is cut short, or in which a
-//! whole 512-byte sector of the file (up to a boundary, or from one) is zeroes. It is dropped.
-//! Whatever else does not authenticate is damage. If the last intent has no *done*, its file is
-//! either the one before or the one from now on, and both are whole.
+//! Only the end of the log may be torn by a power cut. Let `rest` be what follows the last entry
+//! that authenticates, `done` included. It is torn, and dropped, if it is at most 402 bytes long
+//! (the longest intent and a done) and
+//!
+//! * it is shorter than an entry of its first byte's kind (an intent with the name length that
+//!   stands in it, where one does), or
+//! * all of it is zeroes, or all of it before some offset of the file that is a multiple of 512, or
+//!   all of it from such an offset on.
+//!
+//! Whatever else does not authenticate is damage, and so is an authentic entry out of order. If the
+//! last intent has no *done*, its file is either the one before or the one from now on, and the
+//! manifest is as good as one with the *done* in the second case.
 //!
 //! *Acceptances* count how often an older copy of the keystore was accepted on purpose since the
 //! file was written. While they are not 0 the key seals nothing; it opens as ever.

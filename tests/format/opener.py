@@ -364,6 +364,8 @@ class Manifest:
     @staticmethod
     def is_torn(data, at):
         rest = data[at:]
+        if len(rest) > 402:
+            return False
         whole = {1: 1 + 8 + 1 + (rest[9] if len(rest) > 9 else 1) + 96, 2: 1 + 8 + 32}
         if len(rest) < whole.get(rest[0], 0):
             return True
