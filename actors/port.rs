@@ -77,10 +77,7 @@ impl<A: Actor> Port<A> {
     /// Another way to the same actor, with a bound and counts of its own: what floods this one
     /// refuses nothing there.
     pub(crate) fn lane(&self, name: &'static str, timer: Timer) -> Self {
-        Self(Arc::new(Core {
-            seat: Arc::clone(&self.0.seat),
-            desk: Desk::new(name, timer),
-        }))
+        Self(Arc::new(Core { seat: Arc::clone(&self.0.seat), desk: Desk::new(name, timer) }))
     }
 
     /// The actor's name in errors, logs and metrics.
@@ -142,9 +139,7 @@ impl<A: Actor> Port<A> {
     pub(crate) fn reopen(&self) {
         self.0.seat.rcu(|seat| match &**seat {
             Seat::Up(_) | Seat::Down { .. } => Arc::clone(seat),
-            Seat::Closed(_) => Arc::new(Seat::Down {
-                retry_after: REBUILD_BACKOFF_MIN,
-            }),
+            Seat::Closed(_) => Arc::new(Seat::Down { retry_after: REBUILD_BACKOFF_MIN }),
         });
     }
 

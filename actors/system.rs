@@ -83,17 +83,11 @@ impl Places {
     /// All places on the caller's thread and in its runtime's time, which tests may pause. The
     /// caller must be inside a `LocalSet`.
     #[cfg(test)]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test's LocalSet owns the timer"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the test's LocalSet owns the timer")]
     pub(crate) fn inline() -> Self {
         let (timer, driver) = Timer::of_runtime();
         tokio::task::spawn_local(driver);
-        Self {
-            floor: Floor::Inline(thread::current().id()),
-            timer,
-        }
+        Self { floor: Floor::Inline(thread::current().id()), timer }
     }
 
     /// The engine's timer.
@@ -215,23 +209,13 @@ impl Threads {
             return Err(NOT_STARTED);
         };
         let floor = Floor::Threads {
-            control: Post {
-                arbiter: yard.control,
-                thread: control.thread().id(),
-            },
+            control: Post { arbiter: yard.control, thread: control.thread().id() },
             backend: yard.backend.post(),
             audit: yard.audit.post(),
         };
-        *crew.lock() = Some(Hands {
-            backend: yard.backend.arbiter,
-            audit: yard.audit.arbiter,
-            stop,
-            control,
-        });
-        Ok(Self {
-            places: Places { floor, timer },
-            crew,
-        })
+        *crew.lock() =
+            Some(Hands { backend: yard.backend.arbiter, audit: yard.audit.arbiter, stop, control });
+        Ok(Self { places: Places { floor, timer }, crew })
     }
 
     /// Where actors can be built.
@@ -300,13 +284,7 @@ impl Crew {
     /// thread of the engine does.
     fn dismiss(&self) -> Result<(), LifecycleError> {
         let mut hands = self.lock();
-        let Some(Hands {
-            backend,
-            audit,
-            stop,
-            control,
-        }) = hands.take()
-        else {
+        let Some(Hands { backend, audit, stop, control }) = hands.take() else {
             return Ok(());
         };
         backend.stop();
@@ -369,10 +347,7 @@ struct Staffed {
 
 impl Staffed {
     fn post(&self) -> Post {
-        Post {
-            arbiter: self.arbiter.handle(),
-            thread: self.thread,
-        }
+        Post { arbiter: self.arbiter.handle(), thread: self.thread }
     }
 }
 
@@ -418,11 +393,7 @@ fn staff(members: &Arc<Members>) -> io::Result<Yard> {
             return Err(error);
         }
     };
-    Ok(Yard {
-        control: Arbiter::current(),
-        backend,
-        audit,
-    })
+    Ok(Yard { control: Arbiter::current(), backend, audit })
 }
 
 fn arbiter(place: Place, members: &Arc<Members>) -> io::Result<Staffed> {
@@ -434,9 +405,8 @@ fn arbiter(place: Place, members: &Arc<Members>) -> io::Result<Staffed> {
         let _ = says.send(thread::current().id());
         runtime(&members)
     })?;
-    let thread = hears
-        .recv()
-        .map_err(|_gone| io::Error::other("the thread ended before it had begun"))?;
+    let thread =
+        hears.recv().map_err(|_gone| io::Error::other("the thread ended before it had begun"))?;
     Ok(Staffed { arbiter, thread })
 }
 

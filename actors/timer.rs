@@ -90,11 +90,7 @@ impl Timer {
 
     /// A future that is ready at `moment`.
     pub(crate) fn at(&self, moment: Instant) -> Alarm {
-        Alarm {
-            timer: self.clone(),
-            moment,
-            id: None,
-        }
+        Alarm { timer: self.clone(), moment, id: None }
     }
 
     /// What `future` comes to, or how the wait ended if that is not within `time`.
@@ -120,10 +116,7 @@ impl Timer {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing under the lock can panic half-way: a poisoned map is a whole one.
-        self.0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

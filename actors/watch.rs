@@ -105,17 +105,14 @@ pub(crate) enum Verdict {
 impl RebuildPolicy {
     /// What to do about a death at `now`.
     pub(crate) fn died(&mut self, now: Instant) -> Verdict {
-        self.deaths
-            .retain(|death| now.saturating_duration_since(*death) < REBUILD_WINDOW);
+        self.deaths.retain(|death| now.saturating_duration_since(*death) < REBUILD_WINDOW);
         let earlier = u32::try_from(self.deaths.len()).unwrap_or(u32::MAX);
         if earlier >= REBUILDS_MAX {
             return Verdict::GiveUp;
         }
         self.deaths.push_back(now);
         let after = REBUILD_BACKOFF_MIN.saturating_mul(2_u32.saturating_pow(earlier));
-        Verdict::Rebuild {
-            after: after.min(REBUILD_BACKOFF_MAX),
-        }
+        Verdict::Rebuild { after: after.min(REBUILD_BACKOFF_MAX) }
     }
 }
 
@@ -135,10 +132,7 @@ impl Watch {
     /// [`LifecycleError::Threads`] if the place is gone.
     pub(crate) async fn start(places: Places) -> Result<Self, LifecycleError> {
         let (notices, hears) = mpsc::unbounded_channel();
-        let watcher = Watcher {
-            kept: BTreeMap::new(),
-            places: places.clone(),
-        };
+        let watcher = Watcher { kept: BTreeMap::new(), places: places.clone() };
         places
             .run_on(Place::Control, move || {
                 Watcher::create(|context| {
@@ -147,11 +141,7 @@ impl Watch {
                 });
             })
             .await?;
-        Ok(Self {
-            notices,
-            places,
-            wards: Arc::default(),
-        })
+        Ok(Self { notices, places, wards: Arc::default() })
     }
 
     /// Builds an actor on its place, installs it, and keeps it alive from then on: `build` runs
@@ -177,12 +167,7 @@ impl Watch {
         F: FnOnce(&'static str) + Send + 'static,
     {
         let id = self.wards.fetch_add(1, Ordering::Relaxed);
-        let keep = Arc::new(Keep {
-            build,
-            id,
-            notices: self.notices.clone(),
-            port,
-        });
+        let keep = Arc::new(Keep { build, id, notices: self.notices.clone(), port });
         let ward = Ward {
             failed: Some(Box::new(failed)),
             generation: 1,

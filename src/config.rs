@@ -40,11 +40,7 @@ impl Config {
                 problem: "is `unaudited`, which the production profile refuses".to_owned(),
             });
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigErrors { problems })
-        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors { problems }) }
     }
 
     /// The defaults with `backend`, and the default key that [`init`](crate::keystore::init) makes.

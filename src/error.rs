@@ -280,10 +280,7 @@ impl KeystoreError {
     /// `problem` with `path`.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, problem: KeystoreProblem) -> Self {
-        Self {
-            path: path.into(),
-            problem,
-        }
+        Self { path: path.into(), problem }
     }
 }
 

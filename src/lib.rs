@@ -4,6 +4,9 @@
 mod actors;
 pub mod audit;
 pub mod backend;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod bench_support;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -42,12 +45,4 @@ pub mod keystore {
         Anchor, AnchorStore, InitOptions, KeystoreId, KeystoreInfo, LocalConfig, Mark, RootKey,
         accept_rollback, change_root_key, create_root_key_file, init, set_anchor,
     };
-}
-
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub mod bench_support {
-    //! What the benches reach of the engine's inside. No part of the interface.
-    pub use crate::audit::bench as audit;
-    pub use crate::object::bench as object;
 }

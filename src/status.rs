@@ -118,10 +118,7 @@ pub struct StartReport {
 
 impl StartReport {
     pub(crate) fn new(generation: u64, was_running: bool) -> Self {
-        Self {
-            generation,
-            was_running,
-        }
+        Self { generation, was_running }
     }
 }
 

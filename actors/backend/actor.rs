@@ -129,11 +129,7 @@ impl BackendActor {
     /// The backend is back from a mutation.
     fn came_back(&mut self, done: Done, keys: &Arc<KeyTable>) {
         self.busy = false;
-        let Done {
-            backend,
-            record,
-            finish,
-        } = done;
+        let Done { backend, record, finish } = done;
         let lives = self.live.iter_mut().chain(&mut self.replaced);
         if let Some(live) = lives.into_iter().find(|live| Arc::ptr_eq(&live.keys, keys)) {
             live.backend = Some(backend);
@@ -175,13 +171,7 @@ impl BackendActor {
             // Another store is being loaded: what changed here now would be missing there.
             (Some(_), Some((_, Some(_), _))) => {
                 let retry_after = REBUILD_BACKOFF_MIN;
-                job.refuse(
-                    Refused::Down {
-                        actor: "backend",
-                        retry_after,
-                    }
-                    .into(),
-                );
+                job.refuse(Refused::Down { actor: "backend", retry_after }.into());
             }
             (Some(_), _) => {
                 self.queue.push(is_brake, job);
@@ -197,10 +187,7 @@ impl Actor for BackendActor {
 
 impl Adopted {
     fn get(&self) -> Option<(Arc<Config>, Arc<KeyTable>)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, adopted: Option<(Arc<Config>, Arc<KeyTable>)>) {
@@ -239,15 +226,7 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
     type Result = Result<Candidate, Error>;
 
     fn handle(&mut self, delivery: Delivery<OpenCandidate>, _: &mut Context<Self>) -> Self::Result {
-        let (
-            OpenCandidate {
-                attempt,
-                config,
-                shares,
-                abandoned,
-            },
-            _begun,
-        ) = delivery.begin()?;
+        let (OpenCandidate { attempt, config, shares, abandoned }, _begun) = delivery.begin()?;
         if abandoned.load(Ordering::Acquire) {
             return Err(Refused::Late.into());
         }
@@ -284,8 +263,7 @@ impl Handler<Delivery<Adopt>> for BackendActor {
             (None, None) => {}
         }
         let adopted = self.live.as_ref();
-        self.adopted
-            .set(adopted.map(|live| (Arc::clone(&live.config), Arc::clone(&live.keys))));
+        self.adopted.set(adopted.map(|live| (Arc::clone(&live.config), Arc::clone(&live.keys))));
         Ok(())
     }
 }
@@ -354,24 +332,13 @@ impl Handler<Delivery<Mutate>> for BackendActor {
     type Result = ResponseFuture<Result<MutationReport, Error>>;
 
     fn handle(&mut self, delivery: Delivery<Mutate>, context: &mut Context<Self>) -> Self::Result {
-        let (
-            Mutate {
-                caller,
-                id,
-                mutation,
-            },
-            begun,
-        ) = match delivery.begin() {
+        let (Mutate { caller, id, mutation }, begun) = match delivery.begin() {
             Ok(begun) => begun,
             Err(error) => return Box::pin(async { Err(error) }),
         };
         let (done, answer) = oneshot::channel();
         let is_brake = mutation.is_brake();
-        let job = Job {
-            id,
-            mutation,
-            kind: Kind::Asked { caller, done },
-        };
+        let job = Job { id, mutation, kind: Kind::Asked { caller, done } };
         self.enqueue(context, is_brake, job);
         answered(begun, answer)
     }
@@ -392,11 +359,7 @@ impl Handler<Delivery<ReserveUses>> for BackendActor {
         let (done, answer) = oneshot::channel();
         match self.next_block(&id) {
             Ok(Some(mutation)) => {
-                let job = Job {
-                    id,
-                    mutation,
-                    kind: Kind::Supply { done },
-                };
+                let job = Job { id, mutation, kind: Kind::Supply { done } };
                 // Callers wait for it, and it is never audited: before changes that people make.
                 self.enqueue(context, true, job);
             }
@@ -473,8 +436,6 @@ fn answered<T: Send + 'static>(
 ) -> ResponseFuture<Result<T, Error>> {
     Box::pin(async move {
         let _begun = begun;
-        answer
-            .await
-            .unwrap_or_else(|_lost| Err(crate::error::OutcomeUnknown.into()))
+        answer.await.unwrap_or_else(|_lost| Err(crate::error::OutcomeUnknown.into()))
     })
 }

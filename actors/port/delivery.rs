@@ -120,9 +120,7 @@ impl Slip {
     /// Whether the caller is the one who moved the message from `Queued` to `to`.
     fn leave_queue(&self, to: Stage) -> bool {
         let queued = Stage::Queued as u8;
-        self.stage
-            .compare_exchange(queued, to as u8, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.stage.compare_exchange(queued, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Ends the message's wait as `to`, counts it if it had not ended, and answers why it does not
@@ -154,19 +152,14 @@ impl Pass {
         Self {
             asked: standing.desk().timer.now(),
             deadline,
-            slip: Arc::new(Slip {
-                stage: AtomicU8::new(Stage::Queued as u8),
-                standing,
-            }),
+            slip: Arc::new(Slip { stage: AtomicU8::new(Stage::Queued as u8), standing }),
             span: Span::current(),
         }
     }
 
     /// The asker's side of this message.
     pub(super) fn asker(&self) -> Asker {
-        Asker {
-            slip: Arc::clone(&self.slip),
-        }
+        Asker { slip: Arc::clone(&self.slip) }
     }
 
     fn settle(&self, stage: Stage) -> Refused {
@@ -280,13 +273,9 @@ impl Desk {
     /// another one, for whom there is room, be refused too.
     fn enter(&self) -> Result<(), Refused> {
         let enter = |count: usize| (count < MAILBOX_MAX).then_some(count + 1);
-        self.under_way
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter)
-            .map(drop)
-            .map_err(|_full| Refused::Full {
-                limit: "MAILBOX_MAX",
-                retry_after: self.tally.turnaround(),
-            })
+        self.under_way.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).map(drop).map_err(
+            |_full| Refused::Full { limit: "MAILBOX_MAX", retry_after: self.tally.turnaround() },
+        )
     }
 
     fn leave(&self) {
@@ -299,10 +288,7 @@ impl Desk {
         if self.timer.is_gone() {
             return Refused::Stopped;
         }
-        Refused::Down {
-            actor: self.name,
-            retry_after,
-        }
+        Refused::Down { actor: self.name, retry_after }
     }
 
     pub(super) fn under_way(&self) -> usize {

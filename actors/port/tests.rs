@@ -71,8 +71,7 @@ impl Handler<Delivery<Later>> for Counter {
         let begun = delivery.begin();
         let answer = async move {
             let (Later(told), _begun) = begun?;
-            told.await
-                .map_err(|_| Error::Unreachable("the test went away"))
+            told.await.map_err(|_| Error::Unreachable("the test went away"))
         };
         Box::pin(actix::fut::wrap_future(answer))
     }
@@ -115,26 +114,14 @@ impl Bench {
         let port = Port::new("counter", threads.places().timer().clone());
         let executed = Arc::new(AtomicU64::new(0));
         raise(threads.places(), &port, &executed);
-        Self {
-            port,
-            executed,
-            threads,
-        }
+        Self { port, executed, threads }
     }
 
     /// Blocks the actor; what is asked from then on stays queued until the answer is sent to.
-    fn block(
-        &self,
-    ) -> (
-        mpsc::Sender<()>,
-        impl Future<Output = Result<(), Error>> + use<>,
-    ) {
+    fn block(&self) -> (mpsc::Sender<()>, impl Future<Output = Result<(), Error>> + use<>) {
         let (entered, has_entered) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        let message = Block {
-            entered,
-            release: released,
-        };
+        let message = Block { entered, release: released };
         let blocked = self.port.ask(message, ASK_DEADLINE);
         has_entered.recv().unwrap();
         (release, blocked)
@@ -190,10 +177,7 @@ fn ten_thousand_asks_of_a_blocked_actor_from_many_threads_admit_exactly_the_limi
                 scope.spawn(move || (0..1250).map(|_| ask()).collect::<Vec<_>>())
             })
             .collect();
-        askers
-            .into_iter()
-            .flat_map(|asker| asker.join().unwrap())
-            .collect()
+        askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
     });
     // The blocking message has one of the places.
     assert_eq!(bench.port.counters().under_way, MAILBOX_MAX);
@@ -213,9 +197,7 @@ fn ten_thousand_asks_of_a_blocked_actor_from_many_threads_admit_exactly_the_limi
     assert_balanced(bench.port.counters());
     // All places are back: as many are admitted again.
     let (release, blocked) = bench.block();
-    let again: Vec<_> = (1..MAILBOX_MAX)
-        .map(|_| bench.port.ask(Count, ASK_DEADLINE))
-        .collect();
+    let again: Vec<_> = (1..MAILBOX_MAX).map(|_| bench.port.ask(Count, ASK_DEADLINE)).collect();
     release.send(()).unwrap();
     block_on(blocked).unwrap();
     assert!(answers(again).iter().all(Result::is_ok));
@@ -225,9 +207,7 @@ fn ten_thousand_asks_of_a_blocked_actor_from_many_threads_admit_exactly_the_limi
 fn a_flood_of_tells_is_bounded_like_asks() {
     let bench = Bench::new();
     let (release, blocked) = bench.block();
-    let told = (0..10_000)
-        .filter(|_| bench.port.tell(Count).is_ok())
-        .count();
+    let told = (0..10_000).filter(|_| bench.port.tell(Count).is_ok()).count();
     assert_eq!(told, MAILBOX_MAX - 1);
     assert!(matches!(bench.port.tell(Count), Err(Refused::Full { .. })));
     release.send(()).unwrap();
@@ -245,15 +225,11 @@ fn a_mailbox_with_a_capacity_of_its_own_loses_and_refuses_nothing() {
         .threads
         .places()
         // `start` leaves actix's default capacity of 16.
-        .run_on_blocking(Place::Backend, move || {
-            port.install(Counter { executed }.start())
-        })
+        .run_on_blocking(Place::Backend, move || port.install(Counter { executed }.start()))
         .unwrap()
         .unwrap();
     let (release, blocked) = bench.block();
-    let asks: Vec<_> = (0..500)
-        .map(|_| bench.port.ask(Count, ASK_DEADLINE))
-        .collect();
+    let asks: Vec<_> = (0..500).map(|_| bench.port.ask(Count, ASK_DEADLINE)).collect();
     for _ in 0..500 {
         bench.port.tell(Count).unwrap();
     }
@@ -283,10 +259,7 @@ fn a_deadline_that_passes_while_the_actors_thread_is_stuck_in_it_leaves_the_outc
     let bench = Bench::new();
     let (entered, has_entered) = mpsc::channel();
     let (release, released) = mpsc::channel();
-    let message = Block {
-        entered,
-        release: released,
-    };
+    let message = Block { entered, release: released };
     // Long enough for the message to begin, on any machine.
     let stuck = bench.port.ask(message, Duration::from_secs(1));
     has_entered.recv().unwrap();
@@ -335,15 +308,9 @@ fn a_closed_port_refuses_what_comes_and_what_is_queued_and_lets_the_begun_finish
     let (release, blocked) = bench.block();
     let queued = bench.port.ask(Count, ASK_DEADLINE);
     bench.port.close(Refused::Draining);
-    assert_eq!(
-        refused(block_on(bench.port.ask(Count, ASK_DEADLINE))),
-        Refused::Draining
-    );
+    assert_eq!(refused(block_on(bench.port.ask(Count, ASK_DEADLINE))), Refused::Draining);
     assert_eq!(bench.port.tell(Count), Err(Refused::Draining));
-    assert_eq!(
-        block_on(bench.port.emptied(Duration::from_millis(5))),
-        Err(2)
-    );
+    assert_eq!(block_on(bench.port.emptied(Duration::from_millis(5))), Err(2));
     release.send(()).unwrap();
     block_on(blocked).unwrap();
     assert_eq!(refused(block_on(queued)), Refused::Draining);
@@ -362,19 +329,10 @@ fn a_closed_port_takes_no_actor_until_it_is_reopened() {
         .places()
         .run_on_blocking(Place::Backend, move || port.raise(Counter { executed }));
     assert_eq!(late.unwrap(), Err(Refused::Failed));
-    assert_eq!(
-        refused(block_on(bench.port.ask(Count, ASK_DEADLINE))),
-        Refused::Failed
-    );
+    assert_eq!(refused(block_on(bench.port.ask(Count, ASK_DEADLINE))), Refused::Failed);
     bench.port.reopen();
     let down = refused(block_on(bench.port.ask(Count, ASK_DEADLINE)));
-    assert!(matches!(
-        down,
-        Refused::Down {
-            actor: "counter",
-            ..
-        }
-    ));
+    assert!(matches!(down, Refused::Down { actor: "counter", .. }));
     raise(bench.threads.places(), &bench.port, &bench.executed);
     assert_eq!(block_on(bench.port.ask(Count, ASK_DEADLINE)).unwrap(), 1);
 }
@@ -400,10 +358,7 @@ fn the_end_of_the_threads_ends_every_ask() {
         Err(Error::Refused(why)) => assert_eq!(why, Refused::Stopped),
         Err(other) => panic!("{other}"),
     }
-    assert_eq!(
-        refused(block_on(bench.port.ask(Count, ASK_DEADLINE))),
-        Refused::Stopped
-    );
+    assert_eq!(refused(block_on(bench.port.ask(Count, ASK_DEADLINE))), Refused::Stopped);
     assert_balanced(bench.port.counters());
     drop(answer);
 }

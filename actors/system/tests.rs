@@ -46,10 +46,7 @@ impl Task {
         let id = rustix::thread::gettid().as_raw_nonzero();
         let directory = std::path::PathBuf::from(format!("/proc/self/task/{id}"));
         let name = std::fs::read_to_string(directory.join("comm")).unwrap();
-        Self {
-            directory,
-            name: name.trim().to_owned(),
-        }
+        Self { directory, name: name.trim().to_owned() }
     }
 
     /// The kernel takes the entry away a moment after it has let the joiner go.
@@ -65,10 +62,7 @@ fn each_place_is_a_thread_of_its_own_with_its_name() {
     let threads = Threads::start().unwrap();
     let (_, tasks) = mark(&threads);
     let names: Vec<_> = tasks.iter().map(|task| task.name.as_str()).collect();
-    assert_eq!(
-        names,
-        ["portcullis-cont", "portcullis-back", "portcullis-audi"]
-    );
+    assert_eq!(names, ["portcullis-cont", "portcullis-back", "portcullis-audi"]);
 }
 
 #[test]

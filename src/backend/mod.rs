@@ -5,6 +5,8 @@
 //! where it is *in-process*: the engine then derives the wrap keys from the records' material and
 //! uses them on the callers' threads.
 
+#[cfg(test)]
+mod contract;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod source;
@@ -16,6 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use self::source::KeySource;
+pub use self::static_key::StaticConfig;
 use crate::clock::WallTime;
 use crate::config::BackendConfig;
 use crate::error::Error;

@@ -22,11 +22,7 @@ impl Kms {
         config.check()?;
         self.intend(Operation::Configure).await?;
         let configure = Configure(Arc::new(config));
-        self.shared
-            .ports
-            .lifecycle
-            .ask(configure, ASK_DEADLINE)
-            .await
+        self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
     }
 
     /// Opens the backend and then the gate. A later start or stop takes over from one that is under
@@ -60,11 +56,7 @@ impl Kms {
         &self,
         drain: Duration,
     ) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
-        let shut = self
-            .shared
-            .plane
-            .gate
-            .shut(Scope::All, Phase::Draining.refusal_code());
+        let shut = self.shared.plane.gate.shut(Scope::All, Phase::Draining.refusal_code());
         let deadline = drain.saturating_add(ASK_DEADLINE);
         self.shared.ports.brake.ask(Stop { drain, shut }, deadline)
     }
@@ -83,15 +75,8 @@ impl Kms {
             FreezeScope::All => Scope::All,
             FreezeScope::Writes => Scope::Writes,
         };
-        let shut = self
-            .shared
-            .plane
-            .gate
-            .shut(gate_scope, Phase::Frozen(scope).refusal_code());
-        self.shared
-            .ports
-            .brake
-            .ask(Freeze { scope, shut }, ASK_DEADLINE)
+        let shut = self.shared.plane.gate.shut(gate_scope, Phase::Frozen(scope).refusal_code());
+        self.shared.ports.brake.ask(Freeze { scope, shut }, ASK_DEADLINE)
     }
 
     /// Ends a freeze.
@@ -114,11 +99,7 @@ impl Kms {
         config.check()?;
         self.intend(Operation::Reconfigure).await?;
         let reconfigure = Reconfigure(Arc::new(config));
-        self.shared
-            .ports
-            .lifecycle
-            .ask(reconfigure, OPEN_DEADLINE)
-            .await
+        self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
     }
 
     /// Records that a command which gives is about to be carried out (guarantee 4).

@@ -93,28 +93,11 @@ impl Engine {
             reaper: Port::new("reaper", timer.clone()),
         };
         let rung = Arc::<AtomicBool>::default();
-        let trail = Trail::new(
-            Arc::clone(&plane),
-            ports.audit.clone(),
-            timer,
-            Arc::clone(&rung),
-        );
+        let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
         let jumped = Arc::<AtomicBool>::default();
-        let shared = Shared {
-            plane,
-            ports,
-            trail,
-            jumped,
-        };
-        let kms = Kms {
-            shared: Arc::new(shared),
-            caller: Caller::host(),
-        };
-        let engine = Self {
-            kms,
-            threads,
-            writer: Some(writer),
-        };
+        let shared = Shared { plane, ports, trail, jumped };
+        let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
+        let engine = Self { kms, threads, writer: Some(writer) };
         engine.raise(options.reap_interval, rung).await?;
         Ok(engine)
     }
@@ -128,28 +111,19 @@ impl Engine {
     /// Builds the actors, in the order of the roster.
     async fn raise(&self, reap_interval: Duration, rung: Arc<AtomicBool>) -> Result<(), Error> {
         let watch = Watch::start(self.threads.places().clone()).await?;
-        let Shared {
-            plane,
-            ports,
-            trail,
-            jumped,
-        } = &*self.kms.shared;
+        let Shared { plane, ports, trail, jumped } = &*self.kms.shared;
         let lost = {
             let (brake, plane) = (ports.brake.clone(), Arc::clone(plane));
             move |actor: &'static str| {
                 // Shut at once: the message may find the lifecycle actor gone too.
-                plane
-                    .gate
-                    .shut(Scope::All, Phase::Failed(actor).refusal_code());
+                plane.gate.shut(Scope::All, Phase::Failed(actor).refusal_code());
                 drop(brake.tell(ActorLost(actor)));
             }
         };
         let p = Arc::clone(plane);
         let build =
             move |obituary| Ok(AuditActor::new(Arc::clone(&p), Arc::clone(&rung), obituary));
-        watch
-            .keep(ports.audit.clone(), Place::Audit, build, lost.clone())
-            .await?;
+        watch.keep(ports.audit.clone(), Place::Audit, build, lost.clone()).await?;
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
@@ -157,34 +131,22 @@ impl Engine {
             let (p, t) = (Arc::clone(&p), t.clone());
             BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary)
         };
-        watch
-            .keep(ports.backend.clone(), Place::Backend, build, lost.clone())
-            .await?;
+        watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 
         let (p, backend, jumped) = (Arc::clone(plane), ports.backend.clone(), Arc::clone(jumped));
         let build = move |obituary| {
             let (p, backend, jumped) = (Arc::clone(&p), backend.clone(), Arc::clone(&jumped));
             Ok(Reaper::new(p, backend, reap_interval, jumped, obituary))
         };
-        watch
-            .keep(ports.reaper.clone(), Place::Control, build, lost.clone())
-            .await?;
+        watch.keep(ports.reaper.clone(), Place::Control, build, lost.clone()).await?;
 
         let (p, t, backend) = (Arc::clone(plane), trail.clone(), ports.backend.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(Lifecycle::new(
-                p,
-                t,
-                backend.clone(),
-                Arc::clone(&numbers),
-                obituary,
-            ))
+            Ok(Lifecycle::new(p, t, backend.clone(), Arc::clone(&numbers), obituary))
         };
-        watch
-            .keep(ports.lifecycle.clone(), Place::Control, build, lost)
-            .await
+        watch.keep(ports.lifecycle.clone(), Place::Control, build, lost).await
     }
 }
 
@@ -265,10 +227,7 @@ impl Kms {
     /// The same handle for somebody else: what is done with it is recorded under this principal.
     #[must_use]
     pub fn on_behalf_of(&self, caller: Caller) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            caller,
-        }
+        Self { shared: Arc::clone(&self.shared), caller }
     }
 
     /// The engine at this moment. Reads a snapshot: no message, no wait, in every state.
@@ -279,9 +238,7 @@ impl Kms {
         let health = plane.audit.health().state(plane.clock.boot());
         Status {
             backend: generation.as_ref().map(|generation| generation.backend),
-            default_key: generation
-                .as_ref()
-                .and_then(|generation| generation.default_key.clone()),
+            default_key: generation.as_ref().and_then(|generation| generation.default_key.clone()),
             keys: generation.map_or(0, |generation| generation.keys.len() as u64),
             sections: plane.gate.inside(),
             operations: plane.operations.len() as u64,

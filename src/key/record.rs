@@ -244,9 +244,7 @@ impl KeyRecord {
             policy: self.policy,
             created: self.created,
             open_only: self.open_only,
-            current_version: self
-                .current()
-                .map_or(KeyVersion::FIRST, |current| current.version),
+            current_version: self.current().map_or(KeyVersion::FIRST, |current| current.version),
         }
     }
 

@@ -35,7 +35,7 @@ mod record;
 mod root;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use core::sync::atomic::AtomicBool;
 use std::collections::BTreeMap;
@@ -80,11 +80,7 @@ impl LocalBackend {
         let found = Found::examine(config, abandoned)?;
         let mark = found.check_mark(&config.anchor)?;
         let (store, records) = found.settle(&config.anchor, mark)?;
-        Ok(Self {
-            store,
-            records,
-            random,
-        })
+        Ok(Self { store, records, random })
     }
 
     /// What the keystore says of itself.
@@ -109,10 +105,7 @@ impl LocalBackend {
             Outcome::Changed(record) => Arc::new(record),
             Outcome::Unchanged => {
                 let record = current.ok_or(KeyError::NotFound)?;
-                return Ok(Mutated {
-                    record: Arc::clone(record),
-                    changed: false,
-                });
+                return Ok(Mutated { record: Arc::clone(record), changed: false });
             }
         };
         let nonce = self.random.array(0).map_err(|_| directory())?;
@@ -120,10 +113,7 @@ impl LocalBackend {
         let file = record::seal(&record, keystore, key, nonce);
         self.store.commit(&record::file_name(id), &file)?;
         self.records.insert(id.clone(), Arc::clone(&record));
-        Ok(Mutated {
-            record,
-            changed: true,
-        })
+        Ok(Mutated { record, changed: true })
     }
 }
 
@@ -161,10 +151,7 @@ fn fresh_version(random: &RandomPool, directory: &Path) -> Result<NewVersion, Er
     let failed = |_| no_randomness(directory);
     let tag = VersionTag::from_bytes(random.array(0).map_err(failed)?);
     let material = Secret::fill_with(|out| random.fill(0, out)).map_err(failed)?;
-    Ok(NewVersion {
-        tag,
-        material: Some(Arc::new(material)),
-    })
+    Ok(NewVersion { tag, material: Some(Arc::new(material)) })
 }
 
 fn no_randomness(directory: &Path) -> KeystoreError {

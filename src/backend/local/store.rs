@@ -14,13 +14,12 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::anchor::{Anchor, Mark};
 use super::config::{KeystoreInfo, LocalConfig};
-use super::disk::{Access, Disk, Log};
+use super::disk::{Access, Disk, Lock, Log};
 use super::header::{HEADER_BYTES, Header, Locked};
 use super::keys::StoreKeys;
 use super::manifest::{Digest, Listed, MANIFEST_BYTES_MAX, Manifest, Open, Replayed};
@@ -43,10 +42,7 @@ const RECORD_TEMPORARY: &str = "record.tmp";
 
 /// Whether `name` is one that a crash leaves behind.
 pub(super) fn is_temporary(name: &str) -> bool {
-    matches!(
-        name,
-        HEADER_INIT | HEADER_TEMPORARY | MANIFEST_TEMPORARY | RECORD_TEMPORARY
-    )
+    matches!(name, HEADER_INIT | HEADER_TEMPORARY | MANIFEST_TEMPORARY | RECORD_TEMPORARY)
 }
 
 /// Every key by id.
@@ -55,7 +51,7 @@ pub(super) type Records = BTreeMap<KeyId, Arc<KeyRecord>>;
 /// A keystore that was found whole, and not yet changed.
 pub(super) struct Found {
     disk: Disk,
-    lock: OwnedFd,
+    lock: Lock,
     pub(super) header: Header,
     pub(super) keystore_key: Secret<32>,
     pub(super) keys: StoreKeys,
@@ -79,14 +75,12 @@ impl Found {
     /// Locks, reads and verifies everything in `config`'s directory.
     pub(super) fn examine(config: &LocalConfig, abandoned: &AtomicBool) -> Result<Self, Error> {
         let disk = open_directory(&config.directory)?;
-        let lock = lock(&disk)?;
+        let lock = disk.lock(LOCK)?;
         let (header, header_digest) = read_header(&disk)?;
-        let keystore_key = header
-            .unlock(&config.root_key)
-            .map_err(|locked| match locked {
-                Locked::NoRootKey(error) => error,
-                Locked::Header(problem) => disk.error(HEADER, problem),
-            })?;
+        let keystore_key = header.unlock(&config.root_key).map_err(|locked| match locked {
+            Locked::NoRootKey(error) => error,
+            Locked::Header(problem) => disk.error(HEADER, problem),
+        })?;
         let keys = StoreKeys::derive(&keystore_key);
         let bytes = read_existing(&disk, MANIFEST, MANIFEST_BYTES_MAX)?;
         let replayed = Manifest::replay(&bytes, header.id, &keys.manifest)
@@ -104,16 +98,7 @@ impl Found {
         let (finished, records) = (verifier.finished, verifier.records);
         let temporary = sort_names(&disk, &replayed.manifest, finished.then_some(&replayed))?;
         let (manifest, repair) = settle(replayed, finished, &bytes, &keys, temporary);
-        Ok(Self {
-            disk,
-            lock,
-            header,
-            keystore_key,
-            keys,
-            manifest,
-            records,
-            repair,
-        })
+        Ok(Self { disk, lock, header, keystore_key, keys, manifest, records, repair })
     }
 
     /// The mark at `anchor`, if it is authentic.
@@ -151,16 +136,7 @@ impl Found {
         anchor: &Anchor,
         found: Option<Mark>,
     ) -> Result<(Store, Records), KeystoreError> {
-        let Self {
-            disk,
-            lock,
-            header,
-            keystore_key: _,
-            keys,
-            manifest,
-            records,
-            repair,
-        } = self;
+        let Self { disk, lock, header, keystore_key: _, keys, manifest, records, repair } = self;
         for name in &repair.temporary {
             disk.remove(name)?;
         }
@@ -226,7 +202,7 @@ impl Found {
 /// An open keystore.
 pub(super) struct Store {
     disk: Disk,
-    _lock: OwnedFd,
+    _lock: Lock,
     pub(super) header: Header,
     pub(super) keys: StoreKeys,
     manifest: Manifest,
@@ -252,11 +228,7 @@ impl Store {
         let (open, intent) = self.manifest.intent(key, file, sha256(&[bytes]));
         self.log.append(&self.disk, &intent)?;
         self.log.sync(&self.disk)?;
-        let temporary = if file == HEADER {
-            HEADER_TEMPORARY
-        } else {
-            RECORD_TEMPORARY
-        };
+        let temporary = if file == HEADER { HEADER_TEMPORARY } else { RECORD_TEMPORARY };
         self.disk.replace(file, temporary, bytes)?;
         let done = self.manifest.close(key, open);
         let mark = Mark::of(&self.manifest, &self.keys);
@@ -322,13 +294,8 @@ fn open_directory(path: &Path) -> Result<Disk, KeystoreError> {
     Err(KeystoreError::new(path, problem))
 }
 
-fn lock(disk: &Disk) -> Result<OwnedFd, KeystoreError> {
-    disk.lock(LOCK)
-}
-
 fn read_existing(disk: &Disk, name: &str, max: usize) -> Result<Vec<u8>, KeystoreError> {
-    disk.read(name, max)?
-        .ok_or_else(|| disk.error(name, KeystoreProblem::Missing))
+    disk.read(name, max)?.ok_or_else(|| disk.error(name, KeystoreProblem::Missing))
 }
 
 fn read_header(disk: &Disk) -> Result<(Header, Digest), KeystoreError> {
@@ -364,9 +331,7 @@ impl Verifier<'_> {
             .filter(|open| open.before.is_none())
             .map(|open| (open.file.as_str(), None));
         let listed = replayed.manifest.files.iter();
-        for (name, listed) in listed
-            .map(|(name, listed)| (name.as_str(), Some(listed)))
-            .chain(made)
+        for (name, listed) in listed.map(|(name, listed)| (name.as_str(), Some(listed))).chain(made)
         {
             if abandoned.load(Ordering::Relaxed) {
                 return Err(LifecycleError::Superseded("message").into());
@@ -486,23 +451,14 @@ fn settle(
     keys: &StoreKeys,
     temporary: Vec<String>,
 ) -> (Manifest, Repair) {
-    let Replayed {
-        mut manifest,
-        open,
-        closed_bytes,
-        whole_bytes,
-    } = replayed;
+    let Replayed { mut manifest, open, closed_bytes, whole_bytes } = replayed;
     let (keep, done) = match open {
         Some(open) if finished => (whole_bytes, Some(manifest.close(&keys.manifest, open))),
         Some(_) => (closed_bytes, None),
         None => (whole_bytes, None),
     };
     let log_bytes = u64::try_from(found.len()).expect("a length fits 64 bits");
-    let repair = Repair {
-        temporary,
-        cut_to: Some(keep).filter(|&keep| keep != log_bytes),
-        log_bytes,
-        done,
-    };
+    let repair =
+        Repair { temporary, cut_to: Some(keep).filter(|&keep| keep != log_bytes), log_bytes, done };
     (manifest, repair)
 }

@@ -40,18 +40,9 @@ pub(in crate::backend::local) enum Torn {
 
 enum Effect {
     Made(PathBuf),
-    Renamed {
-        from: PathBuf,
-        to: PathBuf,
-        moved: Vec<u8>,
-        replaced: Option<Vec<u8>>,
-    },
+    Renamed { from: PathBuf, to: PathBuf, moved: Vec<u8>, replaced: Option<Vec<u8>> },
     Removed(PathBuf, Vec<u8>),
-    Wrote {
-        file: PathBuf,
-        before: Vec<u8>,
-        at: usize,
-    },
+    Wrote { file: PathBuf, before: Vec<u8>, at: usize },
     Truncated(PathBuf, Vec<u8>),
 }
 
@@ -63,25 +54,33 @@ struct Plan {
     /// The step at hand is a write that is cut short.
     short: bool,
     pending: Vec<Effect>,
+    at_stake: u32,
 }
 
 thread_local! {
     static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
 }
 
-/// Runs `act` under `fault`; how many steps there were.
-pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, u64) {
-    let plan = Plan {
-        fault,
-        steps: 0,
-        dead: false,
-        short: false,
-        pending: Vec::new(),
-    };
+/// What came of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::local) struct Played {
+    /// Durable steps begun.
+    pub(in crate::backend::local) steps: u64,
+    /// Effects that a cut could have lost, each by itself.
+    pub(in crate::backend::local) at_stake: u32,
+}
+
+/// Runs `act` under `fault`. A cut whose step is never reached comes right after `act`.
+pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, Played) {
+    let plan =
+        Plan { fault, steps: 0, dead: false, short: false, pending: Vec::new(), at_stake: 0 };
     PLAN.set(Some(plan));
     let result = act();
-    let plan = PLAN.take().expect("set above");
-    (result, plan.steps)
+    let mut plan = PLAN.take().expect("set above");
+    if plan.plays_a_cut() && !plan.dead {
+        let _ = plan.strike();
+    }
+    (result, Played { steps: plan.steps, at_stake: plan.at_stake })
 }
 
 pub(super) fn step(operation: &str) -> rustix::io::Result<()> {
@@ -112,11 +111,7 @@ pub(super) fn writing<'a>(dir: &Path, name: &str, at: u64, bytes: &'a [u8]) -> &
             let at = usize::try_from(at).unwrap();
             plan.pending.push(Effect::Wrote { file, before, at });
         }
-        if plan.short {
-            &bytes[..bytes.len() / 2]
-        } else {
-            bytes
-        }
+        if plan.short { &bytes[..bytes.len() / 2] } else { bytes }
     })
     .unwrap_or(bytes)
 }
@@ -203,6 +198,7 @@ impl Plan {
             Fault::Fail { errno, .. } => Err(errno),
             Fault::Cut { lose, torn, .. } => {
                 let pending = core::mem::take(&mut self.pending);
+                self.at_stake = u32::try_from(pending.len()).unwrap();
                 for (n, effect) in pending.into_iter().enumerate().rev() {
                     if lose & (1 << n) != 0 {
                         effect.undo(torn);
@@ -218,12 +214,7 @@ impl Effect {
     fn undo(self, torn: Torn) {
         match self {
             Self::Made(file) => drop(fs::remove_file(file)),
-            Self::Renamed {
-                from,
-                to,
-                moved,
-                replaced,
-            } => {
+            Self::Renamed { from, to, moved, replaced } => {
                 put(&from, &moved);
                 match replaced {
                     Some(bytes) => put(&to, &bytes),
