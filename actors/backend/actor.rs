@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
@@ -45,7 +46,14 @@ pub(crate) struct BackendActor {
 
 /// What outlives the actor's value, so that its successor opens the same store again.
 #[derive(Clone, Default)]
-pub(crate) struct Adopted(Arc<Mutex<Option<(Arc<Config>, Arc<KeyTable>)>>>);
+pub(crate) struct Adopted(Arc<Mutex<Option<InUse>>>);
+
+/// A store in use: how it was opened, and where it is published.
+#[derive(Clone)]
+struct InUse {
+    config: Arc<Config>,
+    keys: Arc<KeyTable>,
+}
 
 /// One backend and what was published of it.
 struct Live {
@@ -73,7 +81,7 @@ impl BackendActor {
     ) -> Result<Self, Error> {
         let before = adopted.get();
         let live = match before {
-            Some((config, keys)) => {
+            Some(InUse { config, keys }) => {
                 let backend = open(&plane, &config, &AtomicBool::new(false))?;
                 for record in backend.records().values() {
                     keys.publish(record);
@@ -115,8 +123,10 @@ impl BackendActor {
                 continue;
             };
             self.busy = true;
+            let span = job.span();
             let carried =
                 mutation::carry_out(Arc::clone(&self.plane), self.trail.clone(), backend, job);
+            let carried = carried.instrument(span);
             let keys = Arc::clone(&live.keys);
             let done = carried.into_actor(self).map(move |done, actor, context| {
                 actor.came_back(done, &keys);
@@ -168,8 +178,8 @@ impl BackendActor {
     fn enqueue(&mut self, context: &mut Context<Self>, is_brake: bool, job: Job) {
         match (&self.live, &self.candidate) {
             (None, _) => job.refuse(Refused::Stopped.into()),
-            // Another store is being loaded: what changed here now would be missing there. Use counts
-            // are this store's own, and callers wait for them.
+            // Another store is loaded: what changed here now would be missing there. Use counts are
+            // this store's own, and callers wait for them.
             (Some(_), Some((_, Some(_), _))) if matches!(job.kind, Kind::Asked { .. }) => {
                 let retry_after = REBUILD_BACKOFF_MIN;
                 job.refuse(Refused::Down { actor: "backend", retry_after }.into());
@@ -187,11 +197,11 @@ impl Actor for BackendActor {
 }
 
 impl Adopted {
-    fn get(&self) -> Option<(Arc<Config>, Arc<KeyTable>)> {
+    fn get(&self) -> Option<InUse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, adopted: Option<(Arc<Config>, Arc<KeyTable>)>) {
+    fn set(&self, adopted: Option<InUse>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = adopted;
     }
 }
@@ -237,6 +247,7 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
             && let Some(live) = &self.live
             && live.config.backend.is_same_store(&config.backend)
         {
+            backend::check_successor(&config.backend, &live.config.backend)?;
             let candidate = live.candidate();
             self.candidate = Some((attempt, None, config));
             return Ok(candidate);
@@ -263,8 +274,9 @@ impl Handler<Delivery<Adopt>> for BackendActor {
             (None, Some(live)) => live.config = config,
             (None, None) => {}
         }
-        let adopted = self.live.as_ref();
-        self.adopted.set(adopted.map(|live| (Arc::clone(&live.config), Arc::clone(&live.keys))));
+        let in_use =
+            |live: &Live| InUse { config: Arc::clone(&live.config), keys: Arc::clone(&live.keys) };
+        self.adopted.set(self.live.as_ref().map(in_use));
         Ok(())
     }
 }
@@ -339,7 +351,8 @@ impl Handler<Delivery<Mutate>> for BackendActor {
         };
         let (done, answer) = oneshot::channel();
         let is_brake = mutation.is_brake();
-        let job = Job { id, mutation, kind: Kind::Asked { caller, done } };
+        let span = begun.span().clone();
+        let job = Job { id, mutation, kind: Kind::Asked { caller, span, done } };
         self.enqueue(context, is_brake, job);
         answered(begun, answer)
     }

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::messages::MutationReport;
 use crate::actors::audit::Trail;
@@ -32,7 +33,7 @@ pub(super) struct Job {
 /// Who wants it.
 pub(super) enum Kind {
     /// Somebody asked: audited.
-    Asked { caller: Caller, done: oneshot::Sender<Result<MutationReport, Error>> },
+    Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
     Supply { done: oneshot::Sender<Result<(), Error>> },
 }
@@ -54,6 +55,14 @@ pub(super) struct Finish {
 }
 
 impl Job {
+    /// Whose request it is part of.
+    pub(super) fn span(&self) -> Span {
+        match &self.kind {
+            Kind::Asked { span, .. } => span.clone(),
+            Kind::Supply { .. } => Span::none(),
+        }
+    }
+
     pub(super) fn refuse(self, error: Error) {
         match self.kind {
             Kind::Asked { done, .. } => drop(done.send(Err(error))),

@@ -1,6 +1,5 @@
 //! The lifecycle actor: mailbox to command, effect to reply.
 
-use core::future::Future;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -185,7 +185,7 @@ impl Machine {
         let mut machine = Self { generation, attempts, ..Self::new() };
         let why = "the lifecycle actor was lost";
         let in_flight = InFlight::default();
-        let effects = machine.drain(now, in_flight, now, Vec::new(), Some(why), "failure");
+        let effects = machine.drain(now, in_flight, now, Vec::new(), Some(why));
         (machine, effects)
     }
 
@@ -301,7 +301,7 @@ impl Machine {
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now.plus(drain), vec![asker], None, "stop")
+                self.drain(now, in_flight, now.plus(drain), vec![asker], None)
             }
             State::Draining(draining) => {
                 draining.askers.push(asker);
@@ -324,8 +324,8 @@ impl Machine {
         deadline: BootTime,
         askers: Vec<Asker>,
         failure: Option<&'static str>,
-        by: &'static str,
     ) -> Vec<Effect> {
+        let by = if failure.is_some() { "failure" } else { "stop" };
         let mut effects = vec![Effect::Shut(FreezeScope::All)];
         effects.extend(self.end_waiting(by));
         self.rounds += 1;
@@ -438,7 +438,7 @@ impl Machine {
         let mut effects = Vec::new();
         match &mut self.state {
             State::Running { .. } if self.replacing.is_some() => {
-                return self.not_now(asker, "reconfigure", "; the last one is being swapped in");
+                self.not_now(asker, "reconfigure", "; the last one is being swapped in")
             }
             State::Running { swap } => {
                 if let Some(earlier) = swap.take() {
@@ -631,7 +631,7 @@ impl Machine {
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now, Vec::new(), Some(why), "failure")
+                self.drain(now, in_flight, now, Vec::new(), Some(why))
             }
             State::Draining(drain) => {
                 drain.failure = Some(why);

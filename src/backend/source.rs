@@ -185,3 +185,6 @@ fn unusable(source: impl AsRef<OsStr>, problem: &'static str) -> KeystoreError {
 const KEY_BYTES: usize = 32;
 const HEX_DIGITS: usize = 64;
 const NOT_A_KEY: &str = "it is neither 32 bytes nor 64 hexadecimal digits";
+
+#[cfg(test)]
+mod tests;

@@ -311,7 +311,7 @@ impl Kms {
             && let Some(key) = key
         {
             // Lost, it is asked for again by whoever finds the block empty.
-            drop(self.shared.ports.backend.tell(ReserveUses { id: key.clone() }));
+            let _ = self.shared.ports.backend.tell(ReserveUses { id: key.clone() });
         }
     }
 }

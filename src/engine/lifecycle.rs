@@ -35,6 +35,8 @@ impl Kms {
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
     /// apply or another command took over.
     pub async fn start(&self) -> Result<StartReport, Error> {
+        // After a failure, whoever died too often is built again.
+        self.shared.watch.revive().await;
         let seen = self.shared.plane.gate.latest_shut();
         self.intend(Operation::Start).await?;
         let caller = self.caller.clone();
@@ -84,8 +86,8 @@ impl Kms {
         };
         let shut = self.shared.plane.gate.shut(gate_scope, Phase::Frozen(scope).refusal_code());
         let (done, answer) = oneshot::channel();
-        let told =
-            self.shared.ports.brake.tell(Freeze { scope, shut, caller: self.caller.clone(), done });
+        let caller = self.caller.clone();
+        let told = self.shared.ports.brake.tell(Freeze { scope, shut, caller, done });
         self.heard(told, answer, ASK_DEADLINE)
     }
 

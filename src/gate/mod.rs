@@ -2,7 +2,7 @@
 //!
 //! It owns the answer to "may this start now" and "is anybody still in there". Work that touches
 //! keys runs as a *section* under a [`Permit`], on the caller's own thread. [`Gate::shut`] refuses
-//! new sections at once; [`Gate::quiesce`] waits for those under way, and only for those.
+//! new sections at once; [`quiesce`](Gate::quiesce_owned) waits for those under way, and only for those.
 //!
 //! ```text
 //! pass(class, |permit| ..) -> R | Closed(why)   a section: synchronous, short, no wait of any kind
@@ -80,8 +80,10 @@ pub(crate) struct Closed {
 
 /// Which shuts were known at a moment. Later is greater.
 ///
-/// Whoever wants the gate open takes one when it makes up its mind, and [`Gate::open`] refuses if
-/// a shut came after that. So a `Stop` whose message is still on its way is not opened over.
+/// Whoever asks for the gate to be opened takes one on its own thread when it asks
+/// ([`Gate::latest_shut`]), and [`Gate::open`] refuses if a shut came after that. So a `Stop` that
+/// has shut the gate but whose message is still on its way is not opened over, and one whose
+/// message was lost does not keep the gate shut for ever: the next `Start` knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ShutTicket(u64);
 
@@ -194,6 +196,7 @@ impl Gate {
     }
 
     /// Resolves when all permits issued before this call are gone, while new ones may enter.
+    #[cfg(any(test, gate_loom))]
     pub(crate) fn quiesce(&self) -> Quiesce<&Self> {
         Quiesce::new(self)
     }
@@ -363,5 +366,6 @@ const STRIPES_MAX: usize = 64;
 
 const UNNUMBERED: usize = usize::MAX;
 
-#[cfg(all(test, not(gate_loom)))]
+#[cfg(test)]
+#[cfg(not(gate_loom))] // real threads; loom has models of its own
 mod tests;

@@ -380,3 +380,6 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), KeyError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,6 +209,7 @@ impl<D: Direction> Pipe<D> {
     pub(crate) fn fed(&mut self, len: usize) {
         self.input_ended |= len == 0;
         if !self.input.grow(len) {
+            self.input.distrust();
             self.cut(Error::ApiMisuse("a reader says it read more than it was given room for"));
         }
     }

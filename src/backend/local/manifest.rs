@@ -343,8 +343,9 @@ const NAME_BYTES_MAX: usize = 255;
 const INTENT_BYTES_MAX: usize = 1 + 8 + 1 + NAME_BYTES_MAX + 3 * 32;
 const SECTOR_BYTES: usize = 512;
 
-/// Fewest changes between two snapshots: under 1 MiB of log, read in milliseconds.
-const COMPACT_INTENTS_MIN: usize = 4096;
+/// Fewest changes between two snapshots: under 1 MiB of log, read in milliseconds. Tests reach it
+/// sooner.
+const COMPACT_INTENTS_MIN: usize = if cfg!(test) { 64 } else { 4096 };
 
 /// Largest manifest: a million files and two million changes of them, the longest names throughout.
 pub(super) const MANIFEST_BYTES_MAX: usize =

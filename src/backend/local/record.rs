@@ -137,7 +137,7 @@ pub(super) fn open(
     })
 }
 
-fn encode(record: &KeyRecord) -> SecretBuffer {
+pub(super) fn encode(record: &KeyRecord) -> SecretBuffer {
     let mut body = SecretBuffer::with_capacity(256 + 64 * record.versions.len());
     body.push(&record.created.as_millis().to_be_bytes());
     let (state, at) = match record.state {
@@ -188,7 +188,7 @@ fn encode_version(version: &VersionRecord, body: &mut SecretBuffer) {
     }
 }
 
-fn decode(id: KeyId, body: &[u8]) -> Result<KeyRecord, KeystoreProblem> {
+pub(super) fn decode(id: KeyId, body: &[u8]) -> Result<KeyRecord, KeystoreProblem> {
     let mut fields = Reader::new(body);
     let created = WallTime::from_millis(fields.u64()?);
     let state = fields.u8()?;
