@@ -34,6 +34,9 @@ pub enum Answer<R> {
 
 impl<R> Answer<R> {
     /// The answer, however long it takes.
+    ///
+    /// # Errors
+    /// Those of the call that the message stands for.
     pub async fn get(self) -> Result<R, Error> {
         match self {
             Self::Now(result) => result,
@@ -80,10 +83,7 @@ impl Kms {
     /// A handle for one kind of message.
     #[must_use]
     pub fn asker<M: Ask>(&self) -> Asker<M> {
-        Asker {
-            kms: self.clone(),
-            message: PhantomData,
-        }
+        Asker { kms: self.clone(), message: PhantomData }
     }
 
     /// An address for one kind of message, for hosts that are actors.
@@ -147,10 +147,7 @@ impl<M: Ask> Asker<M> {
 
 impl<M> Clone for Asker<M> {
     fn clone(&self) -> Self {
-        Self {
-            kms: self.kms.clone(),
-            message: PhantomData,
-        }
+        Self { kms: self.kms.clone(), message: PhantomData }
     }
 }
 

@@ -40,10 +40,10 @@ use tokio::time::Instant;
 
 use self::delivery::{Asker, Desk, Pass, Stage, Standing};
 pub(crate) use self::delivery::{Begun, Delivery};
-pub(crate) use self::tally::Counters;
-use super::timer::{Rang, Timer};
+use super::timer::Timer;
 use crate::error::{Error, Refused};
 use crate::limits::REBUILD_BACKOFF_MIN;
+use crate::status::{ActorActivity, Messages};
 
 /// The way to the actor `A`, whichever value of it is alive.
 ///
@@ -77,10 +77,7 @@ impl<A: Actor> Port<A> {
     /// Another way to the same actor, with a bound and counts of its own: what floods this one
     /// refuses nothing there.
     pub(crate) fn lane(&self, name: &'static str, timer: Timer) -> Self {
-        Self(Arc::new(Core {
-            seat: Arc::clone(&self.0.seat),
-            desk: Desk::new(name, timer),
-        }))
+        Self(Arc::new(Core { seat: Arc::clone(&self.0.seat), desk: Desk::new(name, timer) }))
     }
 
     /// The actor's name in errors, logs and metrics.
@@ -142,9 +139,7 @@ impl<A: Actor> Port<A> {
     pub(crate) fn reopen(&self) {
         self.0.seat.rcu(|seat| match &**seat {
             Seat::Up(_) | Seat::Down { .. } => Arc::clone(seat),
-            Seat::Closed(_) => Arc::new(Seat::Down {
-                retry_after: REBUILD_BACKOFF_MIN,
-            }),
+            Seat::Closed(_) => Arc::new(Seat::Down { retry_after: REBUILD_BACKOFF_MIN }),
         });
     }
 
@@ -254,37 +249,14 @@ impl<A: Actor> Port<A> {
         Ok(Admitted { seat, pass })
     }
 
-    /// Waits until nothing is queued or being handled.
-    ///
-    /// # Errors
-    ///
-    /// How many messages still are, after `within`.
-    pub(crate) async fn emptied(&self, within: Duration) -> Result<(), usize> {
-        let desk = &self.0.desk;
-        let timer = desk.timer();
-        let mut alarm = pin!(timer.at(timer.after(within)));
-        loop {
-            // Enlisted before the count is read, so that the last leave is not missed.
-            let mut emptied = pin!(desk.emptied());
-            emptied.as_mut().enable();
-            if desk.under_way() == 0 {
-                return Ok(());
-            }
-            let rang = poll_fn(|cx| match emptied.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => alarm.as_mut().poll(cx).map(Some),
-            })
-            .await;
-            match (rang, desk.under_way()) {
-                (None, _) | (Some(_), 0) => {}
-                (Some(Rang::Due | Rang::TimerGone), left) => return Err(left),
-            }
-        }
+    /// What became of the port's messages so far.
+    pub(crate) fn counters(&self) -> Messages {
+        self.0.desk.counters()
     }
 
-    /// What became of the port's messages so far.
-    pub(crate) fn counters(&self) -> Counters {
-        self.0.desk.counters()
+    /// The same under the port's name.
+    pub(crate) fn activity(&self) -> ActorActivity {
+        ActorActivity { actor: self.name(), messages: self.counters() }
     }
 
     /// Counts a rebuild of the actor.

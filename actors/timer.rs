@@ -60,6 +60,7 @@ impl Timer {
 
     /// A timer that reads the clock of the caller's tokio runtime, which tests may pause. The
     /// timer, its future and all who wait belong on that runtime.
+    #[cfg(test)]
     pub(crate) fn of_runtime() -> (Self, impl Future<Output = ()> + Send + 'static) {
         Self::reading(Instant::now)
     }
@@ -90,11 +91,7 @@ impl Timer {
 
     /// A future that is ready at `moment`.
     pub(crate) fn at(&self, moment: Instant) -> Alarm {
-        Alarm {
-            timer: self.clone(),
-            moment,
-            id: None,
-        }
+        Alarm { timer: self.clone(), moment, id: None }
     }
 
     /// What `future` comes to, or how the wait ended if that is not within `time`.
@@ -120,10 +117,7 @@ impl Timer {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing under the lock can panic half-way: a poisoned map is a whole one.
-        self.0
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -40,10 +40,7 @@ impl BootTime {
     /// This moment and `by` more; the far end of the clock if that overflows.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// How long after `earlier` this is; zero if it is not.
@@ -73,10 +70,7 @@ impl WallTime {
     /// This moment and `by` more; the far end of the clock if that overflows.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long after `earlier` this is; zero if it is not.
@@ -116,10 +110,7 @@ impl Clock for SystemClock {
         BootTime(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the clock that everything else reads"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else reads")]
     fn wall(&self) -> WallTime {
         let since_epoch = std::time::SystemTime::now()
             .duration_since(std::time::SystemTime::UNIX_EPOCH)

@@ -30,10 +30,7 @@ struct Recorder {
 
 impl Recorder {
     fn new(log: &Log) -> Self {
-        Self {
-            log: Arc::clone(log),
-            value: 0,
-        }
+        Self { log: Arc::clone(log), value: 0 }
     }
 
     fn write(&self, what: &'static str) {
@@ -124,11 +121,7 @@ impl Handler<Slow> for Recorder {
     fn handle(&mut self, _: Slow, _: &mut Context<Self>) -> Self::Result {
         self.write("slow begun");
         let second = tokio::time::sleep(Duration::from_secs(1));
-        Box::pin(
-            second
-                .into_actor(self)
-                .map(|(), recorder, _| recorder.write("slow done")),
-        )
+        Box::pin(second.into_actor(self).map(|(), recorder, _| recorder.write("slow done")))
     }
 }
 
@@ -186,10 +179,7 @@ async fn each_clone_of_an_address_passes_the_capacity_by() {
         for _ in 0..1000 {
             assert!(address.clone().try_send(Note("clone")).is_ok());
         }
-        assert!(matches!(
-            address.try_send(Note("shared")),
-            Err(SendError::Full(_))
-        ));
+        assert!(matches!(address.try_send(Note("shared")), Err(SendError::Full(_))));
         idle().await;
         assert_eq!(written(&log).len(), 1 + 16 + 1000);
     })
@@ -246,10 +236,7 @@ async fn a_capacity_of_zero_is_none_and_never_parks_an_address() {
 async fn a_do_send_to_a_dead_actor_is_silent_and_a_try_send_gives_the_message_back() {
     local(async {
         let (log, address) = begin();
-        address
-            .send(Do::new(|_, context| context.stop()))
-            .await
-            .unwrap();
+        address.send(Do::new(|_, context| context.stop())).await.unwrap();
         idle().await;
         drop(written(&log));
         address.do_send(Note("unheard"));
@@ -400,11 +387,8 @@ async fn after_a_panic_the_hooks_and_the_drop_run_while_the_thread_unwinds() {
         let (log, address) = begin();
         let fatal = address.send(Do::new(|_, _| panic!("on purpose")));
         assert_eq!(fatal.await, Err(MailboxError::Closed));
-        let after = [
-            "stopping while unwinding",
-            "stopped while unwinding",
-            "dropped while unwinding",
-        ];
+        let after =
+            ["stopping while unwinding", "stopped while unwinding", "dropped while unwinding"];
         assert_eq!(written(&log)[1..], after);
     })
     .await;
@@ -449,17 +433,10 @@ async fn a_clean_stop_under_a_supervisor_keeps_the_queue_and_the_stale_value() {
             context.stop();
         }));
         let queued = address.send(Do::new(|recorder, _| {
-            recorder.write(if recorder.value == 7 {
-                "stale"
-            } else {
-                "fresh"
-            });
+            recorder.write(if recorder.value == 7 { "stale" } else { "fresh" });
         }));
         queued.await.unwrap();
-        assert_eq!(
-            written(&log),
-            ["started", "stopping", "stopped", "started", "stale"]
-        );
+        assert_eq!(written(&log), ["started", "stopping", "stopped", "started", "stale"]);
     })
     .await;
 }
@@ -496,15 +473,7 @@ async fn an_actor_whose_last_address_is_dropped_drains_its_queue_and_its_futures
         address.do_send(Note("note"));
         drop(address);
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let ends = [
-            "started",
-            "slow begun",
-            "note",
-            "slow done",
-            "stopping",
-            "stopped",
-            "dropped",
-        ];
+        let ends = ["started", "slow begun", "note", "slow done", "stopping", "stopped", "dropped"];
         assert_eq!(written(&log), ends);
     })
     .await;
@@ -546,8 +515,7 @@ fn an_arbiter_names_its_thread_itself() {
         let arbiter = Arbiter::new();
         let (says, hears) = std::sync::mpsc::channel();
         arbiter.spawn_fn(move || {
-            says.send(thread::current().name().map(str::to_owned))
-                .unwrap();
+            says.send(thread::current().name().map(str::to_owned)).unwrap();
         });
         let name = hears.recv().unwrap().unwrap();
         assert!(name.starts_with("actix-rt|system:"), "{name}");

@@ -32,19 +32,12 @@ pub(crate) struct AuditActor {
 
 impl AuditActor {
     pub(crate) fn new(plane: Arc<Plane>, rung: Arc<AtomicBool>, obituary: Obituary) -> Self {
-        Self {
-            plane,
-            rung,
-            _obituary: obituary,
-        }
+        Self { plane, rung, _obituary: obituary }
     }
 
     fn collect(&self) {
         let (clock, audit) = (&self.plane.clock, &self.plane.audit);
-        let generation = self
-            .plane
-            .generation()
-            .map_or(0, |generation| generation.number);
+        let generation = self.plane.generation().map_or(0, |generation| generation.number);
         audit.tell_refusals(clock.boot(), clock.wall(), generation);
         audit.swap_out();
     }
@@ -91,12 +84,7 @@ impl Trail {
         timer: Timer,
         rung: Arc<AtomicBool>,
     ) -> Self {
-        Self {
-            plane,
-            port,
-            timer,
-            rung,
-        }
+        Self { plane, port, timer, rung }
     }
 
     /// Has a record written.
@@ -104,10 +92,7 @@ impl Trail {
     /// # Errors
     /// [`Refused`] if it was not accepted, or not written within [`AUDIT_DEADLINE`].
     pub(crate) async fn durable(&self, record: &RecordRef<'_>) -> Result<(), Error> {
-        let accepted = self
-            .plane
-            .audit
-            .accept(stripe_of_thread(), record, self.plane.clock.boot());
+        let accepted = self.plane.audit.accept(stripe_of_thread(), record, self.plane.clock.boot());
         let Accepted { ticket, .. } = accepted?;
         self.written(ticket).await
     }
@@ -116,11 +101,7 @@ impl Trail {
     /// for the sink's return otherwise.
     pub(crate) async fn brake(&self, record: &RecordRef<'_>) -> bool {
         let now = self.plane.clock.boot();
-        match self
-            .plane
-            .audit
-            .accept_brake(stripe_of_thread(), record, now)
-        {
+        match self.plane.audit.accept_brake(stripe_of_thread(), record, now) {
             BrakeAudit::Accepted(accepted) => self.written(accepted.ticket).await.is_ok(),
             BrakeAudit::Late => false,
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
@@ -45,7 +46,14 @@ pub(crate) struct BackendActor {
 
 /// What outlives the actor's value, so that its successor opens the same store again.
 #[derive(Clone, Default)]
-pub(crate) struct Adopted(Arc<Mutex<Option<(Arc<Config>, Arc<KeyTable>)>>>);
+pub(crate) struct Adopted(Arc<Mutex<Option<InUse>>>);
+
+/// A store in use: how it was opened, and where it is published.
+#[derive(Clone)]
+struct InUse {
+    config: Arc<Config>,
+    keys: Arc<KeyTable>,
+}
 
 /// One backend and what was published of it.
 struct Live {
@@ -73,7 +81,7 @@ impl BackendActor {
     ) -> Result<Self, Error> {
         let before = adopted.get();
         let live = match before {
-            Some((config, keys)) => {
+            Some(InUse { config, keys }) => {
                 let backend = open(&plane, &config, &AtomicBool::new(false))?;
                 for record in backend.records().values() {
                     keys.publish(record);
@@ -115,8 +123,10 @@ impl BackendActor {
                 continue;
             };
             self.busy = true;
+            let span = job.span();
             let carried =
                 mutation::carry_out(Arc::clone(&self.plane), self.trail.clone(), backend, job);
+            let carried = carried.instrument(span);
             let keys = Arc::clone(&live.keys);
             let done = carried.into_actor(self).map(move |done, actor, context| {
                 actor.came_back(done, &keys);
@@ -129,11 +139,7 @@ impl BackendActor {
     /// The backend is back from a mutation.
     fn came_back(&mut self, done: Done, keys: &Arc<KeyTable>) {
         self.busy = false;
-        let Done {
-            backend,
-            record,
-            finish,
-        } = done;
+        let Done { backend, record, finish } = done;
         let lives = self.live.iter_mut().chain(&mut self.replaced);
         if let Some(live) = lives.into_iter().find(|live| Arc::ptr_eq(&live.keys, keys)) {
             live.backend = Some(backend);
@@ -175,13 +181,7 @@ impl BackendActor {
             // Another store is being loaded: what changed here now would be missing there.
             (Some(_), Some((_, Some(_), _))) => {
                 let retry_after = REBUILD_BACKOFF_MIN;
-                job.refuse(
-                    Refused::Down {
-                        actor: "backend",
-                        retry_after,
-                    }
-                    .into(),
-                );
+                job.refuse(Refused::Down { actor: "backend", retry_after }.into());
             }
             (Some(_), _) => {
                 self.queue.push(is_brake, job);
@@ -196,14 +196,11 @@ impl Actor for BackendActor {
 }
 
 impl Adopted {
-    fn get(&self) -> Option<(Arc<Config>, Arc<KeyTable>)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn get(&self) -> Option<InUse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, adopted: Option<(Arc<Config>, Arc<KeyTable>)>) {
+    fn set(&self, adopted: Option<InUse>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = adopted;
     }
 }
@@ -239,15 +236,7 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
     type Result = Result<Candidate, Error>;
 
     fn handle(&mut self, delivery: Delivery<OpenCandidate>, _: &mut Context<Self>) -> Self::Result {
-        let (
-            OpenCandidate {
-                attempt,
-                config,
-                shares,
-                abandoned,
-            },
-            _begun,
-        ) = delivery.begin()?;
+        let (OpenCandidate { attempt, config, shares, abandoned }, _begun) = delivery.begin()?;
         if abandoned.load(Ordering::Acquire) {
             return Err(Refused::Late.into());
         }
@@ -257,6 +246,7 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
             && let Some(live) = &self.live
             && live.config.backend.is_same_store(&config.backend)
         {
+            backend::check_successor(&config.backend, &live.config.backend)?;
             let candidate = live.candidate();
             self.candidate = Some((attempt, None, config));
             return Ok(candidate);
@@ -283,9 +273,9 @@ impl Handler<Delivery<Adopt>> for BackendActor {
             (None, Some(live)) => live.config = config,
             (None, None) => {}
         }
-        let adopted = self.live.as_ref();
-        self.adopted
-            .set(adopted.map(|live| (Arc::clone(&live.config), Arc::clone(&live.keys))));
+        let in_use =
+            |live: &Live| InUse { config: Arc::clone(&live.config), keys: Arc::clone(&live.keys) };
+        self.adopted.set(self.live.as_ref().map(in_use));
         Ok(())
     }
 }
@@ -354,24 +344,14 @@ impl Handler<Delivery<Mutate>> for BackendActor {
     type Result = ResponseFuture<Result<MutationReport, Error>>;
 
     fn handle(&mut self, delivery: Delivery<Mutate>, context: &mut Context<Self>) -> Self::Result {
-        let (
-            Mutate {
-                caller,
-                id,
-                mutation,
-            },
-            begun,
-        ) = match delivery.begin() {
+        let (Mutate { caller, id, mutation }, begun) = match delivery.begin() {
             Ok(begun) => begun,
             Err(error) => return Box::pin(async { Err(error) }),
         };
         let (done, answer) = oneshot::channel();
         let is_brake = mutation.is_brake();
-        let job = Job {
-            id,
-            mutation,
-            kind: Kind::Asked { caller, done },
-        };
+        let span = begun.span().clone();
+        let job = Job { id, mutation, kind: Kind::Asked { caller, span, done } };
         self.enqueue(context, is_brake, job);
         answered(begun, answer)
     }
@@ -392,11 +372,7 @@ impl Handler<Delivery<ReserveUses>> for BackendActor {
         let (done, answer) = oneshot::channel();
         match self.next_block(&id) {
             Ok(Some(mutation)) => {
-                let job = Job {
-                    id,
-                    mutation,
-                    kind: Kind::Supply { done },
-                };
+                let job = Job { id, mutation, kind: Kind::Supply { done } };
                 // Callers wait for it, and it is never audited: before changes that people make.
                 self.enqueue(context, true, job);
             }
@@ -473,8 +449,6 @@ fn answered<T: Send + 'static>(
 ) -> ResponseFuture<Result<T, Error>> {
     Box::pin(async move {
         let _begun = begun;
-        answer
-            .await
-            .unwrap_or_else(|_lost| Err(crate::error::OutcomeUnknown.into()))
+        answer.await.unwrap_or_else(|_lost| Err(crate::error::OutcomeUnknown.into()))
     })
 }

@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::messages::MutationReport;
 use crate::actors::audit::Trail;
@@ -32,14 +33,9 @@ pub(super) struct Job {
 /// Who wants it.
 pub(super) enum Kind {
     /// Somebody asked: audited.
-    Asked {
-        caller: Caller,
-        done: oneshot::Sender<Result<MutationReport, Error>>,
-    },
+    Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
-    Supply {
-        done: oneshot::Sender<Result<(), Error>>,
-    },
+    Supply { done: oneshot::Sender<Result<(), Error>> },
 }
 
 /// The backend, back from a change.
@@ -59,6 +55,14 @@ pub(super) struct Finish {
 }
 
 impl Job {
+    /// Whose request it is part of.
+    pub(super) fn span(&self) -> Span {
+        match &self.kind {
+            Kind::Asked { span, .. } => span.clone(),
+            Kind::Supply { .. } => Span::none(),
+        }
+    }
+
     pub(super) fn refuse(self, error: Error) {
         match self.kind {
             Kind::Asked { done, .. } => drop(done.send(Err(error))),
@@ -84,16 +88,7 @@ pub(super) async fn carry_out(
     };
     let changed = result.as_ref().ok().filter(|(_, changed)| *changed);
     let record = changed.map(|(record, _)| Arc::clone(record));
-    Done {
-        backend,
-        record,
-        finish: Finish {
-            plane,
-            trail,
-            job,
-            result,
-        },
-    }
+    Done { backend, record, finish: Finish { plane, trail, job, result } }
 }
 
 /// Whether the change may begin: the gate is open for it and its intent is durable.
@@ -109,9 +104,7 @@ async fn permitted(plane: &Plane, trail: &Trail, job: &Job) -> Result<(), Error>
         TryError::Failed(error) => error,
         TryError::NeedsHop(_) => Error::Unreachable("looking at the gate waits for nothing"),
     })?;
-    trail
-        .durable(&record(plane, caller, job, Stage::Intent, Outcome::Pending))
-        .await
+    trail.durable(&record(plane, caller, job, Stage::Intent, Outcome::Pending)).await
 }
 
 fn record<'r>(
@@ -141,12 +134,7 @@ impl Finish {
     }
 
     async fn run(self) {
-        let Self {
-            plane,
-            trail,
-            job,
-            result,
-        } = self;
+        let Self { plane, trail, job, result } = self;
         let result = match result {
             Ok((key, changed)) => settled(&plane, changed).await.map(|()| (key, changed)),
             Err(error) => Err(error),
@@ -188,11 +176,9 @@ impl Job {
                 // A change that is durable and whose outcome is not in the trail: the trail has its
                 // intent without an outcome, and the caller must look before it tries again.
                 let report = match (result, audited) {
-                    (Ok((key, changed)), Ok(audited)) => Ok(MutationReport {
-                        key: key.describe(),
-                        changed,
-                        audited,
-                    }),
+                    (Ok((key, changed)), Ok(audited)) => {
+                        Ok(MutationReport { key: key.describe(), changed, audited })
+                    }
                     (Ok(_), Err(_)) => Err(crate::error::OutcomeUnknown.into()),
                     (Err(error), _) => Err(error),
                 };

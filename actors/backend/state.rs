@@ -20,9 +20,7 @@ pub(super) struct Directory {
 
 impl Directory {
     pub(super) fn of(records: &BTreeMap<KeyId, Arc<KeyRecord>>) -> Self {
-        Self {
-            keys: records.clone(),
-        }
+        Self { keys: records.clone() }
     }
 
     pub(super) fn put(&mut self, record: &Arc<KeyRecord>) {
@@ -48,11 +46,7 @@ impl Directory {
         let from = after.map_or(Unbounded, Excluded);
         let limit = limit.clamp(1, PAGE_KEYS_MAX);
         let mut rest = self.keys.range::<KeyId, _>((from, Unbounded));
-        let keys: Vec<_> = rest
-            .by_ref()
-            .take(limit)
-            .map(|(_, key)| key.describe())
-            .collect();
+        let keys: Vec<_> = rest.by_ref().take(limit).map(|(_, key)| key.describe()).collect();
         let next = rest.next().and(keys.last().map(|key| key.id.clone()));
         KeyPage { keys, next }
     }
@@ -79,14 +73,8 @@ pub(super) fn is_rotation_due(key: &KeyRecord, now: WallTime) -> bool {
     let Some(current) = key.current() else {
         return false;
     };
-    let by_age = key
-        .policy
-        .rotate_after
-        .is_some_and(|age| now.since(current.created) >= age);
-    let by_use = key
-        .policy
-        .rotate_at_uses
-        .is_some_and(|uses| current.uses_reserved >= uses);
+    let by_age = key.policy.rotate_after.is_some_and(|age| now.since(current.created) >= age);
+    let by_use = key.policy.rotate_at_uses.is_some_and(|uses| current.uses_reserved >= uses);
     by_age || by_use
 }
 
@@ -99,18 +87,11 @@ pub(super) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self {
-            brakes: VecDeque::new(),
-            others: VecDeque::new(),
-        }
+        Self { brakes: VecDeque::new(), others: VecDeque::new() }
     }
 
     pub(super) fn push(&mut self, is_brake: bool, job: T) {
-        if is_brake {
-            self.brakes.push_back(job)
-        } else {
-            self.others.push_back(job)
-        }
+        if is_brake { self.brakes.push_back(job) } else { self.others.push_back(job) }
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
@@ -118,8 +99,6 @@ impl<T> Queue<T> {
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
-        core::mem::take(&mut self.brakes)
-            .into_iter()
-            .chain(core::mem::take(&mut self.others))
+        core::mem::take(&mut self.brakes).into_iter().chain(core::mem::take(&mut self.others))
     }
 }

@@ -1,6 +1,5 @@
 //! The lifecycle actor: mailbox to command, effect to reply.
 
-use core::future::Future;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,9 +73,7 @@ impl Lifecycle {
     ) -> Self {
         let is_successor = numbers.was_built.swap(true, Ordering::AcqRel);
         let machine = if is_successor {
-            plane
-                .gate
-                .shut(Scope::All, Phase::Failed("").refusal_code());
+            plane.gate.shut(Scope::All, Phase::Failed("").refusal_code());
             let generation = numbers.generation.load(Ordering::Acquire);
             Machine::after_loss(generation, numbers.attempts.load(Ordering::Acquire))
         } else {
@@ -119,9 +116,7 @@ impl Lifecycle {
             sections: self.plane.gate.inside(),
             operations: self.plane.operations.len() as u64,
         };
-        let effects = self
-            .machine
-            .apply(self.plane.clock.boot(), in_flight, command);
+        let effects = self.machine.apply(self.plane.clock.boot(), in_flight, command);
         self.publish();
         let after = self.machine.phase();
         let (answers, others): (Vec<_>, Vec<_>) = effects
@@ -155,11 +150,7 @@ impl Lifecycle {
     fn publish(&self) {
         let phase = self.machine.phase();
         let before = self.plane.status.load();
-        let since = if before.phase == phase {
-            before.since
-        } else {
-            self.plane.clock.wall()
-        };
+        let since = if before.phase == phase { before.since } else { self.plane.clock.wall() };
         self.plane.status.store(Arc::new(Status {
             phase,
             since,
@@ -180,10 +171,7 @@ impl Lifecycle {
                 // full drops the candidate with the next one.
                 let _ = self.backend.tell(Abandon { attempt });
             }
-            Effect::Adopt {
-                attempt,
-                generation,
-            } => self.adopt(attempt, generation),
+            Effect::Adopt { attempt, generation } => self.adopt(attempt, generation),
             Effect::Shut(scope) => {
                 let code = self.machine.phase().refusal_code();
                 self.seen = self.plane.gate.shut(gate_scope(scope), code);
@@ -211,36 +199,25 @@ impl Lifecycle {
         self.numbers.attempts.fetch_max(attempt, Ordering::AcqRel);
         self.abandoned = Arc::default();
         let abandoned = Arc::clone(&self.abandoned);
-        let config = if shares {
-            self.next_config.clone()
-        } else {
-            self.config.clone()
-        };
+        let config = if shares { self.next_config.clone() } else { self.config.clone() };
         let backend = self.backend.clone();
         let open = async move {
             let config = config.ok_or(Refused::NotConfigured)?;
-            let open = OpenCandidate {
-                attempt,
-                config,
-                shares,
-                abandoned,
-            };
+            let open = OpenCandidate { attempt, config, shares, abandoned };
             backend.ask(open, OPEN_DEADLINE).await
         };
-        let opened = open
-            .into_actor(self)
-            .map(move |opened, actor, context| match opened {
-                Ok(candidate) => {
-                    actor.candidates.insert(attempt, candidate);
-                    actor.apply(context, Command::Built { attempt });
-                }
-                Err(error) => {
-                    actor.build_errors.insert(attempt, error);
-                    let why = "the backend could not be opened";
-                    actor.apply(context, Command::BuildFailed { attempt, why });
-                    actor.build_errors.remove(&attempt);
-                }
-            });
+        let opened = open.into_actor(self).map(move |opened, actor, context| match opened {
+            Ok(candidate) => {
+                actor.candidates.insert(attempt, candidate);
+                actor.apply(context, Command::Built { attempt });
+            }
+            Err(error) => {
+                actor.build_errors.insert(attempt, error);
+                let why = "the backend could not be opened";
+                actor.apply(context, Command::BuildFailed { attempt, why });
+                actor.build_errors.remove(&attempt);
+            }
+        });
         context.spawn(opened);
     }
 
@@ -316,14 +293,7 @@ impl Lifecycle {
             trail.brake(&record).await
         };
         context.spawn(closed.into_actor(self).map(move |audited, actor, context| {
-            actor.apply(
-                context,
-                Command::Closed {
-                    round,
-                    wiped,
-                    audited,
-                },
-            );
+            actor.apply(context, Command::Closed { round, wiped, audited });
         }));
     }
 
@@ -332,12 +302,7 @@ impl Lifecycle {
         let cut = self.plane.operations.cut(Refused::Draining);
         let leases = self.plane.slots.wipe();
         self.plane.random.wipe();
-        for generation in self
-            .plane
-            .withdraw()
-            .into_iter()
-            .chain(self.replaced.take())
-        {
+        for generation in self.plane.withdraw().into_iter().chain(self.replaced.take()) {
             generation.keys.withdraw();
         }
         self.candidates.clear();
@@ -466,13 +431,7 @@ impl Handler<Delivery<Configure>> for Lifecycle {
             Phase::NotConfigured | Phase::Stopped | Phase::Failed(_) => self.config = Some(config),
             Phase::Draining | Phase::Frozen(_) | Phase::Running | Phase::Starting => {}
         }
-        self.ask(
-            context,
-            begun,
-            Operation::Configure,
-            Reply::Done,
-            Command::Configure,
-        )
+        self.ask(context, begun, Operation::Configure, Reply::Done, Command::Configure)
     }
 }
 
@@ -482,13 +441,7 @@ impl Handler<Delivery<Start>> for Lifecycle {
     fn handle(&mut self, delivery: Delivery<Start>, context: &mut Context<Self>) -> Self::Result {
         let (Start, begun) = begun_or_refused!(delivery);
         self.seen = self.plane.gate.latest_shut();
-        self.ask(
-            context,
-            begun,
-            Operation::Start,
-            Reply::Started,
-            Command::Start,
-        )
+        self.ask(context, begun, Operation::Start, Reply::Started, Command::Start)
     }
 }
 
@@ -541,13 +494,7 @@ impl Handler<Delivery<Reconfigure>> for Lifecycle {
         if self.machine.phase() == Phase::Running {
             self.next_config = Some(config);
         }
-        self.ask(
-            context,
-            begun,
-            Operation::Reconfigure,
-            Reply::Started,
-            Command::Reconfigure,
-        )
+        self.ask(context, begun, Operation::Reconfigure, Reply::Started, Command::Reconfigure)
     }
 }
 

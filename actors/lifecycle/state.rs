@@ -48,11 +48,7 @@ pub(super) enum Command {
     /// Not within a second: so many are still inside.
     Stuck { round: u64, inside: u64 },
     /// The backend of this round is closed.
-    Closed {
-        round: u64,
-        wiped: u64,
-        audited: bool,
-    },
+    Closed { round: u64, wiped: u64, audited: bool },
     /// The deadline of a stop may have passed.
     DeadlineDue { round: u64 },
     /// An actor is lost for good.
@@ -125,25 +121,12 @@ pub(super) struct Machine {
 enum State {
     NotConfigured,
     Stopped,
-    Starting {
-        attempt: u64,
-        asker: Asker,
-    },
-    Running {
-        swap: Option<Swap>,
-    },
-    Freezing {
-        scope: FreezeScope,
-        round: u64,
-        askers: Vec<Asker>,
-    },
-    Frozen {
-        scope: FreezeScope,
-    },
+    Starting { attempt: u64, asker: Asker },
+    Running { swap: Option<Swap> },
+    Freezing { scope: FreezeScope, round: u64, askers: Vec<Asker> },
+    Frozen { scope: FreezeScope },
     Draining(Drain),
-    Failed {
-        why: &'static str,
-    },
+    Failed { why: &'static str },
 }
 
 #[derive(Debug)]
@@ -168,25 +151,13 @@ struct Drain {
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Self {
-            state: State::NotConfigured,
-            generation: 0,
-            attempts: 0,
-            rounds: 0,
-        }
+        Self { state: State::NotConfigured, generation: 0, attempts: 0, rounds: 0 }
     }
 
     /// A machine whose predecessor was lost: it knows nothing of what runs, so it has failed.
     pub(super) fn after_loss(generation: u64, attempts: u64) -> Self {
-        let state = State::Failed {
-            why: "the lifecycle actor was lost",
-        };
-        Self {
-            state,
-            generation,
-            attempts,
-            rounds: attempts,
-        }
+        let state = State::Failed { why: "the lifecycle actor was lost" };
+        Self { state, generation, attempts, rounds: attempts }
     }
 
     /// The state, as status and errors name it.
@@ -230,11 +201,7 @@ impl Machine {
             Command::BuildFailed { attempt, why } => self.build_failed(attempt, why),
             Command::Quiet { round } => self.quiet(round),
             Command::Stuck { round, inside } => self.stuck(round, inside),
-            Command::Closed {
-                round,
-                wiped,
-                audited,
-            } => self.closed(now, round, wiped, audited),
+            Command::Closed { round, wiped, audited } => self.closed(now, round, wiped, audited),
             Command::DeadlineDue { round } => self.deadline_due(now, round),
             Command::ActorLost { why } => self.actor_lost(now, in_flight, why),
         }
@@ -259,10 +226,7 @@ impl Machine {
         let mut effects = Vec::new();
         match &self.state {
             State::NotConfigured => {
-                return vec![Effect::Refuse(
-                    asker,
-                    Refusal::Refused(Refused::NotConfigured),
-                )];
+                return vec![Effect::Refuse(asker, Refusal::Refused(Refused::NotConfigured))];
             }
             State::Stopped | State::Failed { .. } => {}
             State::Starting { attempt, asker } => {
@@ -283,10 +247,7 @@ impl Machine {
         self.attempts += 1;
         let attempt = self.attempts;
         self.state = State::Starting { attempt, asker };
-        effects.push(Effect::Build {
-            attempt,
-            shares: false,
-        });
+        effects.push(Effect::Build { attempt, shares: false });
         effects
     }
 
@@ -299,23 +260,14 @@ impl Machine {
     ) -> Vec<Effect> {
         match &mut self.state {
             State::NotConfigured | State::Stopped => {
-                vec![Effect::Answer(
-                    asker,
-                    Answer::Stopped(StopReport::nothing()),
-                )]
+                vec![Effect::Answer(asker, Answer::Stopped(StopReport::nothing()))]
             }
             State::Failed { .. } => {
                 self.state = State::Stopped;
                 let report = StopReport::nothing();
-                vec![
-                    Effect::Shut(FreezeScope::All),
-                    Effect::Answer(asker, Answer::Stopped(report)),
-                ]
+                vec![Effect::Shut(FreezeScope::All), Effect::Answer(asker, Answer::Stopped(report))]
             }
-            State::Starting {
-                attempt,
-                asker: starter,
-            } => {
+            State::Starting { attempt, asker: starter } => {
                 let effects = vec![
                     Effect::Abandon { attempt: *attempt },
                     superseded(*starter, "stop"),
@@ -326,16 +278,13 @@ impl Machine {
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now.plus(drain), vec![asker], None, "stop")
+                self.drain(now, in_flight, now.plus(drain), vec![asker], None)
             }
             State::Draining(draining) => {
                 draining.askers.push(asker);
                 draining.deadline = draining.deadline.min(now.plus(drain));
                 let round = draining.round;
-                let mut effects = vec![Effect::Wake {
-                    round,
-                    at: draining.deadline,
-                }];
+                let mut effects = vec![Effect::Wake { round, at: draining.deadline }];
                 if !draining.quiet {
                     effects.push(Effect::Quiesce { round });
                 }
@@ -352,27 +301,16 @@ impl Machine {
         deadline: BootTime,
         askers: Vec<Asker>,
         failure: Option<&'static str>,
-        by: &'static str,
     ) -> Vec<Effect> {
+        let by = if failure.is_some() { "failure" } else { "stop" };
         let mut effects = vec![Effect::Shut(FreezeScope::All)];
         effects.extend(self.end_waiting(by));
         self.rounds += 1;
         let round = self.rounds;
-        let drain = Drain {
-            round,
-            askers,
-            began: now,
-            deadline,
-            in_flight,
-            quiet: false,
-            failure,
-        };
+        let drain = Drain { round, askers, began: now, deadline, in_flight, quiet: false, failure };
         self.state = State::Draining(drain);
         effects.push(Effect::Quiesce { round });
-        effects.push(Effect::Wake {
-            round,
-            at: deadline,
-        });
+        effects.push(Effect::Wake { round, at: deadline });
         effects
     }
 
@@ -382,16 +320,13 @@ impl Machine {
             State::Running { swap: Some(swap) } => {
                 let mut effects = vec![superseded(swap.asker, by)];
                 if swap.round.is_none() {
-                    effects.push(Effect::Abandon {
-                        attempt: swap.attempt,
-                    });
+                    effects.push(Effect::Abandon { attempt: swap.attempt });
                 }
                 effects
             }
-            State::Freezing { askers, .. } => askers
-                .drain(..)
-                .map(|asker| superseded(asker, by))
-                .collect(),
+            State::Freezing { askers, .. } => {
+                askers.drain(..).map(|asker| superseded(asker, by)).collect()
+            }
             State::NotConfigured
             | State::Stopped
             | State::Starting { .. }
@@ -410,22 +345,14 @@ impl Machine {
             State::Frozen { scope: frozen } if *frozen == scope => {
                 return vec![Effect::Answer(asker, Answer::Done)];
             }
-            State::Frozen {
-                scope: FreezeScope::Writes,
-            } => {}
-            State::Freezing {
-                scope: freezing,
-                askers: earlier,
-                ..
-            } => {
+            State::Frozen { scope: FreezeScope::Writes } => {}
+            State::Freezing { scope: freezing, askers: earlier, .. } => {
                 if *freezing == FreezeScope::All && scope == FreezeScope::Writes {
                     return self.not_now(asker, "freeze writes", "; thaw it first");
                 }
                 askers.append(earlier);
             }
-            State::Frozen {
-                scope: FreezeScope::All,
-            } => {
+            State::Frozen { scope: FreezeScope::All } => {
                 return self.not_now(asker, "freeze writes", "; thaw it first");
             }
             State::NotConfigured
@@ -436,11 +363,7 @@ impl Machine {
         }
         self.rounds += 1;
         let round = self.rounds;
-        self.state = State::Freezing {
-            scope,
-            round,
-            askers,
-        };
+        self.state = State::Freezing { scope, round, askers };
         effects.extend([Effect::Shut(scope), Effect::Quiesce { round }]);
         effects
     }
@@ -466,29 +389,18 @@ impl Machine {
     fn reconfigure(&mut self, asker: Asker) -> Vec<Effect> {
         let mut effects = Vec::new();
         match &mut self.state {
-            State::Running {
-                swap: Some(Swap { round: Some(_), .. }),
-            } => {
-                return self.not_now(asker, "reconfigure", "; the last one is being swapped in");
+            State::Running { swap: Some(Swap { round: Some(_), .. }) } => {
+                self.not_now(asker, "reconfigure", "; the last one is being swapped in")
             }
             State::Running { swap } => {
                 if let Some(earlier) = swap.take() {
-                    effects.push(Effect::Abandon {
-                        attempt: earlier.attempt,
-                    });
+                    effects.push(Effect::Abandon { attempt: earlier.attempt });
                     effects.push(superseded(earlier.asker, "reconfigure"));
                 }
                 self.attempts += 1;
                 let attempt = self.attempts;
-                *swap = Some(Swap {
-                    attempt,
-                    asker,
-                    round: None,
-                });
-                effects.push(Effect::Build {
-                    attempt,
-                    shares: true,
-                });
+                *swap = Some(Swap { attempt, asker, round: None });
+                effects.push(Effect::Build { attempt, shares: true });
                 effects
             }
             State::NotConfigured | State::Stopped | State::Failed { .. } => {
@@ -503,18 +415,12 @@ impl Machine {
 
     fn built(&mut self, attempt: u64) -> Vec<Effect> {
         match &mut self.state {
-            State::Starting {
-                attempt: current,
-                asker,
-            } if *current == attempt => {
+            State::Starting { attempt: current, asker } if *current == attempt => {
                 self.generation += 1;
                 let generation = self.generation;
                 let report = StartReport::new(generation, false);
                 let effects = vec![
-                    Effect::Adopt {
-                        attempt,
-                        generation,
-                    },
+                    Effect::Adopt { attempt, generation },
                     Effect::Open,
                     Effect::Answer(*asker, Answer::Started(report)),
                 ];
@@ -528,13 +434,7 @@ impl Machine {
                 self.rounds += 1;
                 let (generation, round) = (self.generation, self.rounds);
                 swap.round = Some(round);
-                vec![
-                    Effect::Adopt {
-                        attempt,
-                        generation,
-                    },
-                    Effect::Quiesce { round },
-                ]
+                vec![Effect::Adopt { attempt, generation }, Effect::Quiesce { round }]
             }
             State::NotConfigured
             | State::Stopped
@@ -549,10 +449,7 @@ impl Machine {
 
     fn build_failed(&mut self, attempt: u64, why: &'static str) -> Vec<Effect> {
         match &mut self.state {
-            State::Starting {
-                attempt: current,
-                asker,
-            } if *current == attempt => {
+            State::Starting { attempt: current, asker } if *current == attempt => {
                 let effects = vec![Effect::Refuse(*asker, Refusal::Build { attempt })];
                 self.state = State::Failed { why };
                 effects
@@ -580,21 +477,12 @@ impl Machine {
                 let report = StartReport::new(self.generation, false);
                 let answer = |swap: Swap| Effect::Answer(swap.asker, Answer::Started(report));
                 let answer = swap.take().map(answer);
-                [Effect::CloseReplaced { round: quiet }]
-                    .into_iter()
-                    .chain(answer)
-                    .collect()
+                [Effect::CloseReplaced { round: quiet }].into_iter().chain(answer).collect()
             }
-            State::Freezing {
-                scope,
-                round,
-                askers,
-            } if *round == quiet => {
+            State::Freezing { scope, round, askers } if *round == quiet => {
                 let scope = *scope;
-                let answers = askers
-                    .drain(..)
-                    .map(|asker| Effect::Answer(asker, Answer::Done))
-                    .collect();
+                let answers =
+                    askers.drain(..).map(|asker| Effect::Answer(asker, Answer::Done)).collect();
                 self.state = State::Frozen { scope };
                 answers
             }
@@ -631,10 +519,7 @@ impl Machine {
             | State::Draining(_)
             | State::Failed { .. } => return Vec::new(),
         };
-        askers
-            .drain(..)
-            .map(|asker| Effect::Refuse(asker, refusal.clone()))
-            .collect()
+        askers.drain(..).map(|asker| Effect::Refuse(asker, refusal.clone())).collect()
     }
 
     fn closed(&mut self, now: BootTime, round: u64, wiped: u64, audited: bool) -> Vec<Effect> {
@@ -644,10 +529,7 @@ impl Machine {
         if drain.round != round {
             return Vec::new();
         }
-        let InFlight {
-            sections,
-            operations,
-        } = drain.in_flight;
+        let InFlight { sections, operations } = drain.in_flight;
         let report = StopReport {
             in_flight: sections + operations,
             finished: sections,
@@ -675,11 +557,7 @@ impl Machine {
         // Sections that do not end are told by `Stuck`; here the backend does not close.
         let why = Refusal::Lifecycle(LifecycleError::BackendHung);
         let refuse = |asker| Effect::Refuse(asker, why.clone());
-        if drain.quiet {
-            drain.askers.drain(..).map(refuse).collect()
-        } else {
-            Vec::new()
-        }
+        if drain.quiet { drain.askers.drain(..).map(refuse).collect() } else { Vec::new() }
     }
 
     fn actor_lost(&mut self, now: BootTime, in_flight: InFlight, why: &'static str) -> Vec<Effect> {
@@ -695,7 +573,7 @@ impl Machine {
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now, Vec::new(), Some(why), "failure")
+                self.drain(now, in_flight, now, Vec::new(), Some(why))
             }
             State::Draining(drain) => {
                 drain.failure = Some(why);
@@ -707,11 +585,7 @@ impl Machine {
 
     fn not_now(&self, asker: Asker, message: &'static str, hint: &'static str) -> Vec<Effect> {
         let state = self.phase().name();
-        let error = LifecycleError::NotNow {
-            message,
-            state,
-            hint,
-        };
+        let error = LifecycleError::NotNow { message, state, hint };
         vec![Effect::Refuse(asker, Refusal::Lifecycle(error))]
     }
 }

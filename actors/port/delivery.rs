@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use actix::{MailboxError, Message};
 use crossbeam_utils::CachePadded;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use tracing::Span;
 
 use super::super::timer::{Alarm, Rang, Timer};
-use super::tally::{Counters, Tally};
+use super::tally::Tally;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::limits::MAILBOX_MAX;
+use crate::status::Messages;
 
 /// What became of one message. It leaves `Queued` exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +90,6 @@ impl Begun {
     pub(crate) fn span(&self) -> &Span {
         &self.pass.span
     }
-
-    /// When the asker stops waiting; none if nobody waits.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pass.deadline
-    }
 }
 
 impl Drop for Begun {
@@ -120,9 +114,7 @@ impl Slip {
     /// Whether the caller is the one who moved the message from `Queued` to `to`.
     fn leave_queue(&self, to: Stage) -> bool {
         let queued = Stage::Queued as u8;
-        self.stage
-            .compare_exchange(queued, to as u8, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.stage.compare_exchange(queued, to as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Ends the message's wait as `to`, counts it if it had not ended, and answers why it does not
@@ -154,19 +146,14 @@ impl Pass {
         Self {
             asked: standing.desk().timer.now(),
             deadline,
-            slip: Arc::new(Slip {
-                stage: AtomicU8::new(Stage::Queued as u8),
-                standing,
-            }),
+            slip: Arc::new(Slip { stage: AtomicU8::new(Stage::Queued as u8), standing }),
             span: Span::current(),
         }
     }
 
     /// The asker's side of this message.
     pub(super) fn asker(&self) -> Asker {
-        Asker {
-            slip: Arc::clone(&self.slip),
-        }
+        Asker { slip: Arc::clone(&self.slip) }
     }
 
     fn settle(&self, stage: Stage) -> Refused {
@@ -245,7 +232,6 @@ pub(super) struct Desk {
     name: &'static str,
     timer: Timer,
     under_way: CachePadded<AtomicUsize>,
-    emptied: Notify,
     tally: Tally,
 }
 
@@ -255,7 +241,6 @@ impl Desk {
             name,
             timer,
             under_way: CachePadded::new(AtomicUsize::new(0)),
-            emptied: Notify::new(),
             tally: Tally::default(),
         }
     }
@@ -280,42 +265,24 @@ impl Desk {
     /// another one, for whom there is room, be refused too.
     fn enter(&self) -> Result<(), Refused> {
         let enter = |count: usize| (count < MAILBOX_MAX).then_some(count + 1);
-        self.under_way
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter)
-            .map(drop)
-            .map_err(|_full| Refused::Full {
-                limit: "MAILBOX_MAX",
-                retry_after: self.tally.turnaround(),
-            })
+        self.under_way.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enter).map(drop).map_err(
+            |_full| Refused::Full { limit: "MAILBOX_MAX", retry_after: self.tally.turnaround() },
+        )
     }
 
     fn leave(&self) {
-        if self.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.emptied.notify_waiters();
-        }
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(super) fn down(&self, retry_after: Duration) -> Refused {
         if self.timer.is_gone() {
             return Refused::Stopped;
         }
-        Refused::Down {
-            actor: self.name,
-            retry_after,
-        }
+        Refused::Down { actor: self.name, retry_after }
     }
 
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Acquire)
-    }
-
-    /// Ready when the last place is given back.
-    pub(super) fn emptied(&self) -> Notified<'_> {
-        self.emptied.notified()
-    }
-
-    pub(super) fn counters(&self) -> Counters {
-        self.tally.snapshot(self.under_way())
+    pub(super) fn counters(&self) -> Messages {
+        self.tally.snapshot(self.under_way.load(Ordering::Acquire))
     }
 
     pub(super) fn count_restart(&self) {

@@ -48,15 +48,7 @@ impl Reaper {
         obituary: Obituary,
     ) -> Self {
         let clocks = ClockWatch::new(plane.clock.boot(), plane.clock.wall());
-        Self {
-            plane,
-            backend,
-            every,
-            clocks,
-            jumped,
-            busy: false,
-            _obituary: obituary,
-        }
+        Self { plane, backend, every, clocks, jumped, busy: false, _obituary: obituary }
     }
 
     fn look(&mut self, context: &mut Context<Self>) {
@@ -72,29 +64,18 @@ impl Reaper {
         let backend = self.backend.clone();
         let round = async move {
             // Refusals are not told on: what is due now is due at the next look.
-            let due = backend
-                .ask(Due { now: wall }, ASK_DEADLINE)
-                .await
-                .unwrap_or_default();
+            let due = backend.ask(Due { now: wall }, ASK_DEADLINE).await.unwrap_or_default();
             for (id, mutation) in due {
                 if holds && mutation == Mutation::Destroy {
                     continue;
                 }
-                let mutate = Mutate {
-                    caller: Caller::engine(),
-                    id,
-                    mutation,
-                };
+                let mutate = Mutate { caller: Caller::engine(), id, mutation };
                 if let Err(error) = backend.ask(mutate, ASK_DEADLINE).await {
                     tracing::warn!(%error, "what was due on a key was not done");
                 }
             }
         };
-        context.spawn(
-            round
-                .into_actor(self)
-                .map(|(), reaper, _| reaper.busy = false),
-        );
+        context.spawn(round.into_actor(self).map(|(), reaper, _| reaper.busy = false));
     }
 }
 

@@ -14,11 +14,7 @@ pub(super) struct ClockWatch {
 impl ClockWatch {
     /// A watch that begins at this moment, and believes the clock.
     pub(super) fn new(boot: BootTime, wall: WallTime) -> Self {
-        Self {
-            boot,
-            wall,
-            steady_since: Some(BootTime::default()),
-        }
+        Self { boot, wall, steady_since: Some(BootTime::default()) }
     }
 
     /// Whether deletions are held. They are after a jump, until the clocks have advanced together
@@ -51,10 +47,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn start() -> (BootTime, WallTime) {
-        (
-            BootTime::from_nanos(1_000_000_000),
-            WallTime::from_millis(1_800_000_000_000),
-        )
+        (BootTime::from_nanos(1_000_000_000), WallTime::from_millis(1_800_000_000_000))
     }
 
     #[test]

@@ -67,9 +67,7 @@ async fn keep(watch: &Watch, port: &Port<Fragile>, log: &Arc<Log>) -> Result<(),
         failed.failed.fetch_add(1, Ordering::SeqCst);
         failed.rung.notify_one();
     };
-    watch
-        .keep(port.clone(), Place::Backend, build, give_up)
-        .await
+    watch.keep(port.clone(), Place::Backend, build, give_up).await
 }
 
 /// Runs `test` with a watcher and a port on one thread in virtual time.
@@ -85,13 +83,7 @@ async fn inline<F: Future<Output = ()>>(test: impl FnOnce(Watch, Port<Fragile>) 
 }
 
 fn is_down<T>(answer: &Result<T, Error>) -> bool {
-    matches!(
-        answer,
-        Err(Error::Refused(Refused::Down {
-            actor: "fragile",
-            ..
-        }))
-    )
+    matches!(answer, Err(Error::Refused(Refused::Down { actor: "fragile", .. })))
 }
 
 /// Asks until the port is up again or closed; waits as long as each refusal says.
@@ -126,9 +118,7 @@ fn the_policy_forgets_a_death_when_its_window_has_passed_and_not_before() {
     }
     let just_inside = now + REBUILD_WINDOW - Duration::from_nanos(1);
     assert_eq!(policy.died(just_inside), Verdict::GiveUp);
-    let first = Verdict::Rebuild {
-        after: REBUILD_BACKOFF_MIN,
-    };
+    let first = Verdict::Rebuild { after: REBUILD_BACKOFF_MIN };
     assert_eq!(policy.died(now + REBUILD_WINDOW), first);
 }
 
@@ -263,10 +253,7 @@ async fn a_rebuild_that_cannot_read_its_state_is_tried_again_and_then_fails_the_
             _ => Err(KeyError::NotFound.into()),
         };
         let failed = move |actor| told.lock().unwrap().push(actor);
-        watch
-            .keep(port.clone(), Place::Backend, build, failed)
-            .await
-            .unwrap();
+        watch.keep(port.clone(), Place::Backend, build, failed).await.unwrap();
         let _ = port.ask(Panic, ASK_DEADLINE).await;
         tokio::time::sleep(REBUILD_WINDOW).await;
         assert_eq!(builds.load(Ordering::SeqCst), REBUILDS_MAX as usize + 1);

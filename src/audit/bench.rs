@@ -48,12 +48,10 @@ impl AuditBench {
     /// Swaps out what is filled and throws it away; bytes and records.
     pub fn collect(&self) -> (usize, u64) {
         self.buffers.swap_out();
-        self.blocks
-            .try_iter()
-            .fold((0, 0), |(bytes, records), block| {
-                let sum = (bytes + block.bytes().len(), records + block.records());
-                block.written(0);
-                sum
-            })
+        self.blocks.try_iter().fold((0, 0), |(bytes, records), block| {
+            let sum = (bytes + block.bytes().len(), records + block.records());
+            block.written(0);
+            sum
+        })
     }
 }

@@ -145,9 +145,7 @@ impl AuditBuffers {
         // As many blocks as there are buffers to take their place: sending never waits.
         let (sender, receiver) = crossbeam_channel::bounded(count);
         let buffers = Self {
-            stripes: (0..count)
-                .map(|_| CachePadded::new(Stripe::new()))
-                .collect(),
+            stripes: (0..count).map(|_| CachePadded::new(Stripe::new())).collect(),
             homes,
             refusals: Refusals::new(homes),
             health: Arc::default(),
@@ -186,10 +184,7 @@ impl AuditBuffers {
         }
         self.place(home, record).ok_or_else(|| {
             self.refusals.count(home, ErrorClass::AuditBufferFull);
-            Refused::Full {
-                limit: "audit buffer",
-                retry_after: Duration::from_millis(10),
-            }
+            Refused::Full { limit: "audit buffer", retry_after: Duration::from_millis(10) }
         })
     }
 
@@ -206,10 +201,7 @@ impl AuditBuffers {
         {
             return BrakeAudit::Accepted(accepted);
         }
-        let late = RecordRef {
-            late: true,
-            ..*record
-        };
+        let late = RecordRef { late: true, ..*record };
         if !lock(&self.late).push(&late, encoded_len(&late)) {
             self.pool.unrecorded.fetch_add(1, Ordering::Relaxed);
         }
@@ -252,10 +244,7 @@ impl AuditBuffers {
     pub(crate) fn swap_out(&self) -> SwappedOut {
         let mut collector = lock(&self.collector);
         let Some(blocks) = collector.blocks.clone() else {
-            return SwappedOut {
-                blocks: 0,
-                complete: false,
-            };
+            return SwappedOut { blocks: 0, complete: false };
         };
         let mut sent = 0;
         // Sent under the collector's lock and at once: between a swap and its sending nothing can
@@ -263,11 +252,7 @@ impl AuditBuffers {
         let mut send = |place, filled| {
             let pool = Arc::clone(&self.pool);
             // Without a writer the block is dropped, and counted in that.
-            let _ = blocks.try_send(Block {
-                place,
-                filled,
-                pool,
-            });
+            let _ = blocks.try_send(Block { place, filled, pool });
             sent += 1;
         };
         let mut late = lock(&self.late);
@@ -298,10 +283,7 @@ impl AuditBuffers {
                 collector.round = round + 1;
             }
         }
-        SwappedOut {
-            blocks: sent,
-            complete,
-        }
+        SwappedOut { blocks: sent, complete }
     }
 
     /// Ends it: swaps out what can be, lets the writer finish with that, and refuses every record
@@ -311,10 +293,7 @@ impl AuditBuffers {
         self.swap_out();
         self.health.end();
         lock(&self.collector).blocks = None;
-        let stripes = self
-            .stripes
-            .iter()
-            .map(|stripe| lock(&stripe.open).filled.records);
+        let stripes = self.stripes.iter().map(|stripe| lock(&stripe.open).filled.records);
         stripes.sum::<u64>() + lock(&self.late).records
     }
 
@@ -364,20 +343,14 @@ impl AuditBuffers {
         }
         let after = open.filled.bytes.len();
         stripe.last_here.store(ticket.word(), Ordering::Relaxed);
-        Some(Accepted {
-            ticket,
-            ring: after >= RING_AT_BYTES && after - len < RING_AT_BYTES,
-        })
+        Some(Accepted { ticket, ring: after >= RING_AT_BYTES && after - len < RING_AT_BYTES })
     }
 }
 
 impl Stripe {
     fn new() -> Self {
         Self {
-            open: Mutex::new(Open {
-                round: 1,
-                filled: Filled::new(),
-            }),
+            open: Mutex::new(Open { round: 1, filled: Filled::new() }),
             last_here: AtomicU64::new(0),
             last_elsewhere: AtomicU64::new(0),
         }

@@ -28,10 +28,7 @@ impl Caller {
     /// does it write escapes onto the terminal of whoever reads it.
     pub fn new(principal: &str, request_id: &str, source: &str) -> Result<Self, AuditFieldError> {
         if principal.is_empty() {
-            return Err(AuditFieldError {
-                field: "principal",
-                problem: "is empty",
-            });
+            return Err(AuditFieldError { field: "principal", problem: "is empty" });
         }
         let principal_bytes = check("principal", principal)?;
         let request_id_bytes = check("request id", request_id)?;
@@ -87,9 +84,7 @@ impl Caller {
     /// Bytes of principal, request id and source.
     pub(super) fn lengths(&self) -> [u16; 3] {
         let total = u16::try_from(self.text.len()).unwrap_or(u16::MAX);
-        let source = total
-            .saturating_sub(self.principal)
-            .saturating_sub(self.request_id);
+        let source = total.saturating_sub(self.principal).saturating_sub(self.request_id);
         [self.principal, self.request_id, source]
     }
 

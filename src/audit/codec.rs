@@ -26,9 +26,9 @@ const HEAD_BYTES: usize = 54;
 
 /// Bytes of `record` in its stored form; at most 54 + 3 * 256 + 128 + 2 * 1024.
 pub(super) fn encoded_len(record: &RecordRef<'_>) -> usize {
-    let resource = record.resource.map_or(0, |resource| {
-        resource.bucket().len() + resource.object().map_or(0, str::len)
-    });
+    let resource = record
+        .resource
+        .map_or(0, |resource| resource.bucket().len() + resource.object().map_or(0, str::len));
     HEAD_BYTES + record.caller.text().len() + record.key.map_or(0, |key| key.len()) + resource
 }
 
@@ -53,12 +53,7 @@ pub(super) fn encode(record: &RecordRef<'_>, len: usize, out: &mut Vec<u8>) {
     head.put(latency.to_be_bytes());
     head.put(record.generation.to_be_bytes());
     head.put(record.count.to_be_bytes());
-    head.put(
-        record
-            .key_version
-            .map_or(0, KeyVersion::number)
-            .to_be_bytes(),
-    );
+    head.put(record.key_version.map_or(0, KeyVersion::number).to_be_bytes());
     head.put(principal.to_be_bytes());
     head.put(request_id.to_be_bytes());
     head.put(source.to_be_bytes());
@@ -88,17 +83,11 @@ struct Head {
 
 impl Head {
     fn new() -> Self {
-        Self {
-            bytes: [0; HEAD_BYTES],
-            at: 0,
-        }
+        Self { bytes: [0; HEAD_BYTES], at: 0 }
     }
 
     fn put<const N: usize>(&mut self, field: [u8; N]) {
-        let place = self
-            .bytes
-            .get_mut(self.at..)
-            .and_then(|rest| rest.first_chunk_mut());
+        let place = self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut());
         if let Some(place) = place {
             *place = field;
         }
@@ -234,10 +223,7 @@ impl<'a> Fields<'a> {
     }
 
     fn text(&mut self, len: u16, name: &'static str) -> Result<&'a str, Malformed> {
-        let (text, rest) = self
-            .0
-            .split_at_checked(usize::from(len))
-            .ok_or(Malformed(name))?;
+        let (text, rest) = self.0.split_at_checked(usize::from(len)).ok_or(Malformed(name))?;
         self.0 = rest;
         core::str::from_utf8(text).map_err(|_| Malformed(name))
     }

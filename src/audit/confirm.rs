@@ -61,14 +61,11 @@ impl Confirmed {
     /// Waits until the record of `ticket` is written and flushed. Needs no runtime; dropping it
     /// leaves nothing behind.
     pub(crate) fn written(self: &Arc<Self>, ticket: Ticket) -> Written {
-        Written {
-            confirmed: Arc::clone(self),
-            ticket,
-            place: None,
-        }
+        Written { confirmed: Arc::clone(self), ticket, place: None }
     }
 
-    /// Futures that wait at present, for metrics.
+    /// Futures that wait at present.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.lock().wakers.len()
     }
@@ -189,9 +186,7 @@ mod tests {
             .map(|round| {
                 let written = confirmed.written(Ticket::new(round, 0));
                 std::thread::spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread()
-                        .build()
-                        .unwrap();
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                     runtime.block_on(written)
                 })
             })

@@ -110,11 +110,7 @@ mod tests {
         assert!(!health.refuses(BootTime::from_nanos(1)));
         health.failed();
         health.offered(late);
-        assert_eq!(
-            health.state(start),
-            SinkState::Failing(start),
-            "the first offer counts"
-        );
+        assert_eq!(health.state(start), SinkState::Failing(start), "the first offer counts");
         health.taken();
         assert_eq!(health.state(late), SinkState::Healthy);
         assert!(!health.refuses(late));

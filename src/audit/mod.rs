@@ -45,10 +45,10 @@ pub mod bench;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use buffers::{Accepted, AuditBuffers, Block, BrakeAudit, SwappedOut};
+pub(crate) use buffers::{Accepted, AuditBuffers, Block, BrakeAudit};
 pub use caller::Caller;
 pub use class::ErrorClass;
-pub(crate) use confirm::{Confirmed, Ticket, WriterEnded, Written};
+pub(crate) use confirm::{Confirmed, Ticket, WriterEnded};
 pub(crate) use health::Health;
 pub use health::SinkState;
 pub use operation::{Operation, Stage};

@@ -183,10 +183,7 @@ mod tests {
             Mutation::Disable,
             Mutation::Enable,
             Mutation::Reinstate(v),
-            Mutation::ReserveUses {
-                version: v,
-                up_to: 1,
-            },
+            Mutation::ReserveUses { version: v, up_to: 1 },
             Mutation::Retire(v),
             Mutation::Rotate,
             Mutation::ScheduleDeletion { days: 7 },

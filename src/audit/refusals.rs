@@ -21,9 +21,7 @@ pub(super) struct Refusals {
 impl Refusals {
     pub(super) fn new(stripes: usize) -> Self {
         let zero = || CachePadded::new([const { AtomicU64::new(0) }; ErrorClass::CODES]);
-        Self {
-            stripes: (0..stripes.max(1)).map(|_| zero()).collect(),
-        }
+        Self { stripes: (0..stripes.max(1)).map(|_| zero()).collect() }
     }
 
     /// One more of `class`.

@@ -125,11 +125,7 @@ impl Writer {
         if block.place().is_some() {
             self.pending.push_back(block);
         } else {
-            let late = self
-                .pending
-                .iter()
-                .take_while(|b| b.place().is_none())
-                .count();
+            let late = self.pending.iter().take_while(|b| b.place().is_none()).count();
             self.pending.insert(late, block);
         }
     }
@@ -151,9 +147,7 @@ impl Writer {
             place = place.max(block.place());
             let bytes = u64::try_from(block.bytes().len()).unwrap_or(u64::MAX);
             self.counts.bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.counts
-                .records
-                .fetch_add(block.records().saturating_sub(lost), Ordering::Relaxed);
+            self.counts.records.fetch_add(block.records().saturating_sub(lost), Ordering::Relaxed);
             self.counts.unreadable.fetch_add(lost, Ordering::Relaxed);
             block.written(lost);
         }
@@ -212,19 +206,14 @@ impl Transaction {
             unread = unread.saturating_sub(1);
             record.sequence = self.next_sequence;
             self.next_sequence = self.next_sequence.saturating_add(1);
-            self.oldest = Some(
-                self.oldest
-                    .map_or(record.time, |oldest| oldest.min(record.time)),
-            );
+            self.oldest = Some(self.oldest.map_or(record.time, |oldest| oldest.min(record.time)));
             batch.push(record);
         }
         unread
     }
 
     fn lag(&self, clock: &dyn Clock) -> u64 {
-        let lag = self
-            .oldest
-            .map_or(Duration::ZERO, |oldest| clock.wall().since(oldest));
+        let lag = self.oldest.map_or(Duration::ZERO, |oldest| clock.wall().since(oldest));
         u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -5,6 +5,8 @@
 //! where it is *in-process*: the engine then derives the wrap keys from the records' material and
 //! uses them on the callers' threads.
 
+#[cfg(test)]
+mod contract;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod source;
@@ -16,6 +18,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub use self::source::KeySource;
+pub use self::static_key::StaticConfig;
 use crate::clock::WallTime;
 use crate::config::BackendConfig;
 use crate::error::Error;
@@ -68,6 +72,17 @@ pub(crate) fn open(
             let _ = (random, abandoned);
             Ok(Box::new(static_key::StaticBackend::open(config)?))
         }
+    }
+}
+
+/// Whether `config` may take over the store that `in_use` opened, without opening it again.
+pub(crate) fn check_successor(config: &BackendConfig, in_use: &BackendConfig) -> Result<(), Error> {
+    match (config, in_use) {
+        #[cfg(feature = "local")]
+        (BackendConfig::Local(config), BackendConfig::Local(in_use)) => {
+            local::LocalBackend::check_successor(config, in_use)
+        }
+        (_, _) => Err(Error::Unreachable("two stores of different kinds are never the same")),
     }
 }
 

@@ -85,11 +85,7 @@ fn credential(name: &str) -> Result<Secret<32>, KeystoreError> {
         .ok_or_else(|| unusable(name, "CREDENTIALS_DIRECTORY is not set"))?;
     // systemd gives the file to root and lets the service read it by an ACL, whose mask shows as
     // the group's mode; the directory is the service's own.
-    read_key(
-        &Path::new(&directory).join(name),
-        &[0o400, 0o600, 0o440],
-        true,
-    )
+    read_key(&Path::new(&directory).join(name), &[0o400, 0o600, 0o440], true)
 }
 
 fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>, KeystoreError> {
@@ -107,11 +103,7 @@ fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>
     // One byte more than the longest form, so that a longer file is told apart.
     let mut text = SecretBuffer::from_vec(vec![0; HEX_DIGITS + 2]);
     let mut len = 0;
-    while let Some(rest) = text
-        .expose_mut()
-        .get_mut(len..)
-        .filter(|rest| !rest.is_empty())
-    {
+    while let Some(rest) = text.expose_mut().get_mut(len..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest) {
             Ok(0) => break,
             Ok(read) => len += read,
@@ -193,3 +185,6 @@ fn unusable(source: impl AsRef<OsStr>, problem: &'static str) -> KeystoreError {
 const KEY_BYTES: usize = 32;
 const HEX_DIGITS: usize = 64;
 const NOT_A_KEY: &str = "it is neither 32 bytes nor 64 hexadecimal digits";
+
+#[cfg(test)]
+mod tests;

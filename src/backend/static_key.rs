@@ -79,9 +79,7 @@ impl StaticBackend {
             open_only: false,
             versions: vec![Arc::new(version)],
         };
-        Ok(Self {
-            records: BTreeMap::from([(config.key.clone(), Arc::new(record))]),
-        })
+        Ok(Self { records: BTreeMap::from([(config.key.clone(), Arc::new(record))]) })
     }
 
     fn mutate_now(

@@ -74,9 +74,7 @@ impl AeadKey {
             return Err(Failed);
         }
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let opened = self
-            .0
-            .open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, out);
+        let opened = self.0.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, out);
         if opened.is_err() {
             // The GCM of some builds decrypts while it authenticates.
             out.fill(0);

@@ -17,9 +17,7 @@ pub(crate) fn expand(prk: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<(), F
         return Err(Failed);
     }
     let prk = Prk::new_less_safe(HKDF_SHA512, prk);
-    prk.expand(info, Length(out.len()))
-        .and_then(|okm| okm.fill(out))
-        .map_err(|_| Failed)
+    prk.expand(info, Length(out.len())).and_then(|okm| okm.fill(out)).map_err(|_| Failed)
 }
 
 /// `out = HKDF-SHA-512(salt, input, info)`: extract, then expand (RFC 5869, sections 2.2 and 2.3).
@@ -33,9 +31,7 @@ pub(crate) fn derive(
     out: &mut [u8],
 ) -> Result<(), Failed> {
     let prk = Salt::new(HKDF_SHA512, salt).extract(input);
-    prk.expand(info, Length(out.len()))
-        .and_then(|okm| okm.fill(out))
-        .map_err(|_| Failed)
+    prk.expand(info, Length(out.len())).and_then(|okm| okm.fill(out)).map_err(|_| Failed)
 }
 
 struct Length(usize);

@@ -10,7 +10,8 @@ pub(crate) mod hkdf;
 #[cfg(feature = "local")]
 pub(crate) mod rest;
 pub(crate) mod schedule;
-#[cfg(all(test, feature = "local"))]
+#[cfg(test)]
+#[cfg(feature = "local")]
 mod vectors;
 
 /// A primitive refused. It carries nothing: a caller that learns more learns too much.

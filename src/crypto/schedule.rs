@@ -14,10 +14,7 @@ use crate::secret::Secret;
 
 /// The key that wraps data keys under one version: AES-256-GCM-SIV.
 pub(crate) fn wrap_key(material: &Secret<32>) -> AeadKey {
-    AeadKey::new(
-        Mode::GcmSiv,
-        labelled(material, b"portcullis/v1/wrap").expose(),
-    )
+    AeadKey::new(Mode::GcmSiv, labelled(material, b"portcullis/v1/wrap").expose())
 }
 
 /// `HKDF-Expand-SHA-512(secret, label, 32)`.

@@ -40,12 +40,7 @@ impl Vector<'_> {
 }
 
 fn groups(file: &Value) -> Vec<Group<'_>> {
-    file["testGroups"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(Group)
-        .collect()
+    file["testGroups"].as_array().unwrap().iter().map(Group).collect()
 }
 
 #[test]
@@ -83,26 +78,16 @@ fn gcm_siv_vector(vector: &Vector<'_>) {
     let result_at_rest = rest::open(&key, &nonce, &aad, &mut at_rest, &tag);
     if vector.is_valid() {
         assert!(result.is_ok() && opened == plain, "vector {id} in use");
-        assert!(
-            result_at_rest.is_ok() && at_rest == plain,
-            "vector {id} at rest"
-        );
+        assert!(result_at_rest.is_ok() && at_rest == plain, "vector {id} at rest");
         let mut out = vec![0; sealed.len()];
         in_use.seal(nonce, &aad, &plain, &mut out).unwrap();
         assert_eq!(out, sealed, "vector {id} in use");
         let mut buffer = plain;
         let tag_at_rest = rest::seal(&key, &nonce, &aad, &mut buffer).unwrap();
-        assert_eq!(
-            [&buffer[..], &tag_at_rest].concat(),
-            sealed,
-            "vector {id} at rest"
-        );
+        assert_eq!([&buffer[..], &tag_at_rest].concat(), sealed, "vector {id} at rest");
     } else {
         assert!(result.is_err(), "vector {id} in use");
-        assert!(
-            opened.iter().all(|&byte| byte == 0),
-            "vector {id} leaves plaintext"
-        );
+        assert!(opened.iter().all(|&byte| byte == 0), "vector {id} leaves plaintext");
         assert!(result_at_rest.is_err(), "vector {id} at rest");
     }
 }
@@ -115,11 +100,7 @@ fn hkdf_passes_every_vector() {
     for vector in groups(&file).iter().flat_map(Group::tests) {
         let id = vector.id();
         let size = usize::try_from(vector.0["size"].as_u64().unwrap()).unwrap();
-        let (input, salt, info) = (
-            vector.bytes("ikm"),
-            vector.bytes("salt"),
-            vector.bytes("info"),
-        );
+        let (input, salt, info) = (vector.bytes("ikm"), vector.bytes("salt"), vector.bytes("info"));
         // Both whole and in two pieces: info is a list.
         let (front, back) = info.split_at(info.len() / 2);
         for info in [&[&info[..]][..], &[front, back]] {

@@ -25,15 +25,7 @@ impl Kms {
     /// [`KeyError::AlreadyExists`] also where the tombstone of such a key is.
     pub async fn create_key(&self, id: &KeyId) -> Result<MutationReport, Error> {
         let (description, tags, policy) = (String::new(), BTreeMap::new(), KeyPolicy::new());
-        self.change_key(
-            id,
-            Mutation::Create {
-                description,
-                tags,
-                policy,
-            },
-        )
-        .await
+        self.change_key(id, Mutation::Create { description, tags, policy }).await
     }
 
     /// Changes one key: rotates, disables, tags it, and whatever else [`Mutation`] names.
@@ -54,17 +46,11 @@ impl Kms {
     ) -> Result<MutationReport, Error> {
         match mutation {
             Mutation::Destroy | Mutation::ReserveUses { .. } => {
-                return Err(Error::ApiMisuse(
-                    "the engine does this by itself when it is due",
-                ));
+                return Err(Error::ApiMisuse("the engine does this by itself when it is due"));
             }
             _ => {}
         }
-        let mutate = Mutate {
-            caller: self.caller.clone(),
-            id: id.clone(),
-            mutation,
-        };
+        let mutate = Mutate { caller: self.caller.clone(), id: id.clone(), mutation };
         self.shared.ports.backend.ask(mutate, ASK_DEADLINE).await
     }
 
@@ -99,11 +85,7 @@ impl Kms {
     /// # Errors
     /// [`KeyError::NotFound`].
     pub async fn describe_key(&self, id: &KeyId) -> Result<KeyDescription, Error> {
-        self.shared
-            .ports
-            .backend
-            .ask(Describe { id: id.clone() }, ASK_DEADLINE)
-            .await
+        self.shared.ports.backend.ask(Describe { id: id.clone() }, ASK_DEADLINE).await
     }
 
     /// The versions of one key, oldest first.
@@ -114,11 +96,7 @@ impl Kms {
         &self,
         id: &KeyId,
     ) -> Result<Vec<VersionDescription>, Error> {
-        self.shared
-            .ports
-            .backend
-            .ask(DescribeVersions { id: id.clone() }, ASK_DEADLINE)
-            .await
+        self.shared.ports.backend.ask(DescribeVersions { id: id.clone() }, ASK_DEADLINE).await
     }
 
     /// Keys by id, tombstones included: those after `after`, at most `limit` and 1,000. Pages are
@@ -127,17 +105,7 @@ impl Kms {
     /// # Errors
     /// [`Refused`](crate::error::Refused).
     pub async fn list_keys(&self, after: Option<&KeyId>, limit: usize) -> Result<KeyPage, Error> {
-        self.shared
-            .ports
-            .backend
-            .ask(
-                List {
-                    after: after.cloned(),
-                    limit,
-                },
-                ASK_DEADLINE,
-            )
-            .await
+        self.shared.ports.backend.ask(List { after: after.cloned(), limit }, ASK_DEADLINE).await
     }
 
     /// The key that is used where none is named.
@@ -165,8 +133,7 @@ impl Kms {
         spec: DataKeySpec,
         context: &EncryptionContext,
     ) -> Result<GeneratedDataKey, Error> {
-        self.carry(Some(key), |call| self.generated(call, key, spec, context))
-            .await
+        self.carry(Some(key), |call| self.generated(call, key, spec, context)).await
     }
 
     /// [`Self::generate_data_key`] without waiting.
@@ -194,9 +161,7 @@ impl Kms {
     ) -> Result<WrappedKey, Error> {
         let plane = &self.shared.plane;
         self.carry(Some(key), |call| {
-            plane
-                .generate(call, key, spec, context, false)
-                .map(|made| made.0)
+            plane.generate(call, key, spec, context, false).map(|made| made.0)
         })
         .await
     }
@@ -211,8 +176,7 @@ impl Kms {
         wrapped: &WrappedKey,
         context: &EncryptionContext,
     ) -> Result<DataKey, Error> {
-        self.carry(None, |call| self.decrypted(call, wrapped, context))
-            .await
+        self.carry(None, |call| self.decrypted(call, wrapped, context)).await
     }
 
     /// [`Self::decrypt_data_key`] without waiting.
@@ -249,19 +213,11 @@ impl Kms {
             }
         };
         let rewrapped = self
-            .carry(Some(&key), |call| {
-                plane.rewrap(call, wrapped, kind, fields, context)
-            })
+            .carry(Some(&key), |call| plane.rewrap(call, wrapped, kind, fields, context))
             .await?;
         Ok(match rewrapped {
-            Some(wrapped) => Rewrapped {
-                wrapped,
-                changed: true,
-            },
-            None => Rewrapped {
-                wrapped: wrapped.clone(),
-                changed: false,
-            },
+            Some(wrapped) => Rewrapped { wrapped, changed: true },
+            None => Rewrapped { wrapped: wrapped.clone(), changed: false },
         })
     }
 
@@ -275,10 +231,7 @@ impl Kms {
         let plane = &self.shared.plane;
         let (wrapped, slot) = plane.generate(call, key, spec, context, true)?;
         let slot = slot.ok_or(Error::Unreachable("a data key that was kept has no lease"))?;
-        Ok(GeneratedDataKey {
-            key: DataKey::new(plane, slot),
-            wrapped,
-        })
+        Ok(GeneratedDataKey { key: DataKey::new(plane, slot), wrapped })
     }
 
     fn decrypted(
@@ -288,9 +241,7 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<DataKey, TryError> {
         let plane = &self.shared.plane;
-        plane
-            .decrypt(call, wrapped, context)
-            .map(|slot| DataKey::new(plane, slot))
+        plane.decrypt(call, wrapped, context).map(|slot| DataKey::new(plane, slot))
     }
 
     /// Runs `work` on this thread, once.
@@ -344,9 +295,7 @@ impl Kms {
                     return Err(crate::error::Refused::AuditUnavailable.into());
                 }
                 (Err(TryError::NeedsHop(NeedsHop::UseCounts | NeedsHop::DurableRecord)), _) => {
-                    return Err(Error::Unreachable(
-                        "a call went on needing what it was given",
-                    ));
+                    return Err(Error::Unreachable("a call went on needing what it was given"));
                 }
             }
         }
@@ -362,12 +311,7 @@ impl Kms {
             && let Some(key) = key
         {
             // Lost, it is asked for again by whoever finds the block empty.
-            drop(
-                self.shared
-                    .ports
-                    .backend
-                    .tell(ReserveUses { id: key.clone() }),
-            );
+            let _ = self.shared.ports.backend.tell(ReserveUses { id: key.clone() });
         }
     }
 }

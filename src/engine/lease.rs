@@ -20,10 +20,7 @@ pub struct DataKey {
 
 impl DataKey {
     pub(super) fn new(plane: &Arc<Plane>, slot: SlotHandle) -> Self {
-        Self {
-            plane: Arc::clone(plane),
-            slot,
-        }
+        Self { plane: Arc::clone(plane), slot }
     }
 
     /// Length of the key in bytes, 16 to 64.

@@ -22,11 +22,7 @@ impl Kms {
         config.check()?;
         self.intend(Operation::Configure).await?;
         let configure = Configure(Arc::new(config));
-        self.shared
-            .ports
-            .lifecycle
-            .ask(configure, ASK_DEADLINE)
-            .await
+        self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
     }
 
     /// Opens the backend and then the gate. A later start or stop takes over from one that is under
@@ -37,6 +33,8 @@ impl Kms {
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
     /// apply or another command took over.
     pub async fn start(&self) -> Result<StartReport, Error> {
+        // After a failure, whoever died too often is built again.
+        self.shared.watch.revive().await;
         self.intend(Operation::Start).await?;
         self.shared.ports.lifecycle.ask(Start, OPEN_DEADLINE).await
     }
@@ -60,11 +58,7 @@ impl Kms {
         &self,
         drain: Duration,
     ) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
-        let shut = self
-            .shared
-            .plane
-            .gate
-            .shut(Scope::All, Phase::Draining.refusal_code());
+        let shut = self.shared.plane.gate.shut(Scope::All, Phase::Draining.refusal_code());
         let deadline = drain.saturating_add(ASK_DEADLINE);
         self.shared.ports.brake.ask(Stop { drain, shut }, deadline)
     }
@@ -83,15 +77,8 @@ impl Kms {
             FreezeScope::All => Scope::All,
             FreezeScope::Writes => Scope::Writes,
         };
-        let shut = self
-            .shared
-            .plane
-            .gate
-            .shut(gate_scope, Phase::Frozen(scope).refusal_code());
-        self.shared
-            .ports
-            .brake
-            .ask(Freeze { scope, shut }, ASK_DEADLINE)
+        let shut = self.shared.plane.gate.shut(gate_scope, Phase::Frozen(scope).refusal_code());
+        self.shared.ports.brake.ask(Freeze { scope, shut }, ASK_DEADLINE)
     }
 
     /// Ends a freeze.
@@ -114,11 +101,7 @@ impl Kms {
         config.check()?;
         self.intend(Operation::Reconfigure).await?;
         let reconfigure = Reconfigure(Arc::new(config));
-        self.shared
-            .ports
-            .lifecycle
-            .ask(reconfigure, OPEN_DEADLINE)
-            .await
+        self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
     }
 
     /// Records that a command which gives is about to be carried out (guarantee 4).

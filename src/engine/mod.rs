@@ -20,14 +20,17 @@ use crate::actors::port::Port;
 use crate::actors::reaper::Reaper;
 use crate::actors::system::{Place, Threads};
 use crate::actors::watch::Watch;
-use crate::audit::{AuditBuffers, AuditSink, Caller, TracingSink, Writer, WriterReport};
+use crate::audit::{
+    AuditBuffers, AuditSink, Caller, Operation, RecordRef, TracingSink, Writer, WriterCounts,
+    WriterReport,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
-use crate::gate::Scope;
+use crate::gate::{Class, Scope, stripe_of_thread};
 use crate::limits::REAP_INTERVAL;
 use crate::plane::Plane;
-use crate::status::{Phase, Status};
+use crate::status::{Activity, AuditActivity, Phase, Status};
 
 pub use keys::Rewrapped;
 pub use lease::{DataKey, GeneratedDataKey};
@@ -82,7 +85,7 @@ impl Engine {
     /// [`LifecycleError::Threads`] if the system starts no threads or cannot tell a forked child.
     pub async fn launch(options: EngineOptions) -> Result<Self, Error> {
         let threads = Threads::start()?;
-        let (plane, writer) = plane(options.clock, options.audit_sink)?;
+        let (plane, writing) = plane(options.clock, options.audit_sink)?;
         let timer = threads.places().timer().clone();
         let lifecycle = Port::new("lifecycle", timer.clone());
         let ports = Ports {
@@ -93,28 +96,13 @@ impl Engine {
             reaper: Port::new("reaper", timer.clone()),
         };
         let rung = Arc::<AtomicBool>::default();
-        let trail = Trail::new(
-            Arc::clone(&plane),
-            ports.audit.clone(),
-            timer,
-            Arc::clone(&rung),
-        );
+        let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
         let jumped = Arc::<AtomicBool>::default();
-        let shared = Shared {
-            plane,
-            ports,
-            trail,
-            jumped,
-        };
-        let kms = Kms {
-            shared: Arc::new(shared),
-            caller: Caller::host(),
-        };
-        let engine = Self {
-            kms,
-            threads,
-            writer: Some(writer),
-        };
+        let watch = Watch::start(threads.places().clone()).await?;
+        let written = writing.counts;
+        let shared = Shared { plane, ports, trail, watch, written, jumped };
+        let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
+        let engine = Self { kms, threads, writer: Some(writing.thread) };
         engine.raise(options.reap_interval, rung).await?;
         Ok(engine)
     }
@@ -127,29 +115,19 @@ impl Engine {
 
     /// Builds the actors, in the order of the roster.
     async fn raise(&self, reap_interval: Duration, rung: Arc<AtomicBool>) -> Result<(), Error> {
-        let watch = Watch::start(self.threads.places().clone()).await?;
-        let Shared {
-            plane,
-            ports,
-            trail,
-            jumped,
-        } = &*self.kms.shared;
+        let Shared { plane, ports, trail, watch, jumped, .. } = &*self.kms.shared;
         let lost = {
             let (brake, plane) = (ports.brake.clone(), Arc::clone(plane));
             move |actor: &'static str| {
                 // Shut at once: the message may find the lifecycle actor gone too.
-                plane
-                    .gate
-                    .shut(Scope::All, Phase::Failed(actor).refusal_code());
-                drop(brake.tell(ActorLost(actor)));
+                plane.gate.shut(Scope::All, Phase::Failed(actor).refusal_code());
+                let _ = brake.tell(ActorLost(actor));
             }
         };
         let p = Arc::clone(plane);
         let build =
             move |obituary| Ok(AuditActor::new(Arc::clone(&p), Arc::clone(&rung), obituary));
-        watch
-            .keep(ports.audit.clone(), Place::Audit, build, lost.clone())
-            .await?;
+        watch.keep(ports.audit.clone(), Place::Audit, build, lost.clone()).await?;
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
@@ -157,34 +135,22 @@ impl Engine {
             let (p, t) = (Arc::clone(&p), t.clone());
             BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary)
         };
-        watch
-            .keep(ports.backend.clone(), Place::Backend, build, lost.clone())
-            .await?;
+        watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 
         let (p, backend, jumped) = (Arc::clone(plane), ports.backend.clone(), Arc::clone(jumped));
         let build = move |obituary| {
             let (p, backend, jumped) = (Arc::clone(&p), backend.clone(), Arc::clone(&jumped));
             Ok(Reaper::new(p, backend, reap_interval, jumped, obituary))
         };
-        watch
-            .keep(ports.reaper.clone(), Place::Control, build, lost.clone())
-            .await?;
+        watch.keep(ports.reaper.clone(), Place::Control, build, lost.clone()).await?;
 
         let (p, t, backend) = (Arc::clone(plane), trail.clone(), ports.backend.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(Lifecycle::new(
-                p,
-                t,
-                backend.clone(),
-                Arc::clone(&numbers),
-                obituary,
-            ))
+            Ok(Lifecycle::new(p, t, backend.clone(), Arc::clone(&numbers), obituary))
         };
-        watch
-            .keep(ports.lifecycle.clone(), Place::Control, build, lost)
-            .await
+        watch.keep(ports.lifecycle.clone(), Place::Control, build, lost).await
     }
 }
 
@@ -192,8 +158,18 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let Shared { plane, ports, .. } = &*self.kms.shared;
         plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
+        if let Some(generation) = plane.generation() {
+            let (now, number) = (plane.clock.boot(), generation.number);
+            let caller = Caller::engine();
+            let stop = RecordRef {
+                generation: number,
+                ..RecordRef::event(&caller, Operation::Stop, plane.clock.wall())
+            };
+            // Written before the writer ends, or kept for nobody: there is no engine to refuse.
+            let _ = plane.audit.accept_brake(stripe_of_thread(), &stop, now);
+        }
         // The store is closed and its lock given back before the threads go.
-        drop(ports.backend.tell(Close));
+        let _ = ports.backend.tell(Close);
         if let Err(error) = self.threads.stop() {
             tracing::error!(%error, "the engine's threads did not end well");
         }
@@ -236,6 +212,9 @@ struct Shared {
     plane: Arc<Plane>,
     ports: Ports,
     trail: Trail,
+    watch: Watch,
+    /// What the writer of audit records counts.
+    written: Arc<WriterCounts>,
     jumped: Arc<AtomicBool>,
 }
 
@@ -265,10 +244,7 @@ impl Kms {
     /// The same handle for somebody else: what is done with it is recorded under this principal.
     #[must_use]
     pub fn on_behalf_of(&self, caller: Caller) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            caller,
-        }
+        Self { shared: Arc::clone(&self.shared), caller }
     }
 
     /// The engine at this moment. Reads a snapshot: no message, no wait, in every state.
@@ -279,9 +255,10 @@ impl Kms {
         let health = plane.audit.health().state(plane.clock.boot());
         Status {
             backend: generation.as_ref().map(|generation| generation.backend),
-            default_key: generation
-                .as_ref()
-                .and_then(|generation| generation.default_key.clone()),
+            capabilities: generation.as_ref().map(|generation| generation.capabilities),
+            open_for_reads: plane.gate.is_open(Class::Read),
+            open_for_writes: plane.gate.is_open(Class::Write),
+            default_key: generation.as_ref().and_then(|generation| generation.default_key.clone()),
             keys: generation.map_or(0, |generation| generation.keys.len() as u64),
             sections: plane.gate.inside(),
             operations: plane.operations.len() as u64,
@@ -292,25 +269,55 @@ impl Kms {
     }
 }
 
+impl Kms {
+    /// What the engine has done so far, in numbers. Reads counters: no message, no wait.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let Shared { ports, written, .. } = &*self.shared;
+        let read = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let actors = [
+            ports.lifecycle.activity(),
+            ports.brake.activity(),
+            ports.backend.activity(),
+            ports.audit.activity(),
+            ports.reaper.activity(),
+        ];
+        let audit = AuditActivity {
+            records: read(&written.records),
+            bytes: read(&written.bytes),
+            transactions: read(&written.transactions),
+            failures: read(&written.failures),
+            lag_ms: read(&written.lag_ms),
+        };
+        Activity { actors: actors.to_vec(), audit }
+    }
+}
+
 impl fmt::Debug for Kms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kms").finish_non_exhaustive()
     }
 }
 
-/// The plane, and the thread that writes its audit records.
-fn plane(
-    clock: Arc<dyn Clock>,
-    sink: Box<dyn AuditSink>,
-) -> Result<(Arc<Plane>, JoinHandle<WriterReport>), Error> {
+/// The thread that writes audit records, and what it counts.
+struct Writing {
+    thread: JoinHandle<WriterReport>,
+    counts: Arc<WriterCounts>,
+}
+
+/// The plane, and who writes its audit records.
+fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>, Writing), Error> {
     let status = Status {
         phase: Phase::NotConfigured,
         since: clock.wall(),
         generation: 0,
         reconfiguring: false,
         backend: None,
+        capabilities: None,
         default_key: None,
         keys: 0,
+        open_for_reads: false,
+        open_for_writes: false,
         sections: 0,
         operations: 0,
         audit_healthy: true,
@@ -320,15 +327,16 @@ fn plane(
     let unsupported = LifecycleError::Threads("the system cannot tell a forked child");
     let (plane, blocks) = plane.map_err(|_errno| unsupported)?;
     let writer = Writer::new(blocks, &plane.audit, sink, Arc::clone(&plane.clock), 1);
+    let counts = writer.counts();
     let thread = std::thread::Builder::new()
         .name("portcullis-writer".to_owned())
         .spawn(move || writer.run())
         .map_err(|_error| LifecycleError::Threads("they could not be started"))?;
-    Ok((Arc::new(plane), thread))
+    Ok((Arc::new(plane), Writing { thread, counts }))
 }
 
 /// Waits for `future` on a thread without a runtime.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
 
     impl std::task::Wake for Unpark {

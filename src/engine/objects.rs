@@ -40,23 +40,12 @@ impl Kms {
         reader: R,
     ) -> Result<Sealed<R>, Error> {
         let plane = &self.shared.plane;
-        let cloned_host = plane
-            .generation()
-            .is_some_and(|generation| generation.cloned_host);
-        let suite = if cloned_host {
-            Suite::Aes256GcmSiv
-        } else {
-            Suite::Aes256Gcm
-        };
-        let (operation, wrapped, header) = self
-            .carry(Some(key), |call| {
-                plane.begin_seal(call, key, suite, context)
-            })
-            .await?;
+        let cloned_host = plane.generation().is_some_and(|generation| generation.cloned_host);
+        let suite = if cloned_host { Suite::Aes256GcmSiv } else { Suite::Aes256Gcm };
+        let (operation, wrapped, header) =
+            self.carry(Some(key), |call| plane.begin_seal(call, key, suite, context)).await?;
         let prefix = prefix(suite, &wrapped);
-        Ok(Sealed {
-            reader: SealReader::new(reader, operation, &prefix, &header),
-        })
+        Ok(Sealed { reader: SealReader::new(reader, operation, &prefix, &header) })
     }
 
     /// Opens what [`Self::seal`] gave, if `context` is the same. The result reads as the plaintext,
@@ -73,14 +62,9 @@ impl Kms {
     ) -> Result<Opened<R>, Error> {
         let (suite, wrapped) = read_prefix(&mut reader).await?;
         let plane = &self.shared.plane;
-        let operation = self
-            .carry(None, |call| {
-                plane.begin_open(call, &wrapped, suite, context)
-            })
-            .await?;
-        Ok(Opened {
-            reader: OpenReader::new(reader, operation),
-        })
+        let operation =
+            self.carry(None, |call| plane.begin_open(call, &wrapped, suite, context)).await?;
+        Ok(Opened { reader: OpenReader::new(reader, operation) })
     }
 
     /// Encrypts `plain`, at most 64 KiB, under a new key of its own that `key` wraps, bound to
@@ -94,10 +78,7 @@ impl Kms {
         plain: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, Error> {
-        self.carry(Some(key), |call| {
-            self.shared.plane.encrypt(call, key, plain, context)
-        })
-        .await
+        self.carry(Some(key), |call| self.shared.plane.encrypt(call, key, plain, context)).await
     }
 
     /// [`Self::encrypt`] without waiting.
@@ -110,9 +91,7 @@ impl Kms {
         plain: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, TryError> {
-        self.at_once(Some(key), |call| {
-            self.shared.plane.encrypt(call, key, plain, context)
-        })
+        self.at_once(Some(key), |call| self.shared.plane.encrypt(call, key, plain, context))
     }
 
     /// The plaintext of what [`Self::encrypt`] gave, if `context` is the same. It is the host's to
@@ -126,10 +105,7 @@ impl Kms {
         sealed: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, Error> {
-        self.carry(None, |call| {
-            self.shared.plane.decrypt_payload(call, sealed, context)
-        })
-        .await
+        self.carry(None, |call| self.shared.plane.decrypt_payload(call, sealed, context)).await
     }
 
     /// [`Self::decrypt`] without waiting.
@@ -141,9 +117,7 @@ impl Kms {
         sealed: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, TryError> {
-        self.at_once(None, |call| {
-            self.shared.plane.decrypt_payload(call, sealed, context)
-        })
+        self.at_once(None, |call| self.shared.plane.decrypt_payload(call, sealed, context))
     }
 }
 
@@ -196,12 +170,7 @@ impl<R> fmt::Debug for Opened<R> {
 }
 
 fn prefix(suite: Suite, wrapped: &WrappedKey) -> Vec<u8> {
-    [
-        &MAGIC[..],
-        &[FORMAT_VERSION, suite.code()],
-        wrapped.as_bytes(),
-    ]
-    .concat()
+    [&MAGIC[..], &[FORMAT_VERSION, suite.code()], wrapped.as_bytes()].concat()
 }
 
 async fn read_prefix<R: AsyncRead + Unpin>(reader: &mut R) -> Result<(Suite, WrappedKey), Error> {

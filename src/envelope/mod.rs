@@ -297,10 +297,7 @@ impl Aad {
         named: &Named<'_>,
         context: &[u8; 32],
     ) -> Self {
-        let mut aad = Self {
-            bytes: [0; AAD_BYTES_MAX],
-            len: 0,
-        };
+        let mut aad = Self { bytes: [0; AAD_BYTES_MAX], len: 0 };
         aad.push(AAD_LABEL);
         aad.push(&[purpose.code(), WrapAlgorithm::GcmSiv.code(), spec.code(), 0]);
         aad.push(&[u8::try_from(named.key_id.len()).expect("key ids are at most 128 bytes")]);
@@ -317,10 +314,7 @@ impl Aad {
 
     fn push(&mut self, part: &[u8]) {
         let end = self.len + part.len();
-        let room = self
-            .bytes
-            .get_mut(self.len..end)
-            .expect("the bound counts every part");
+        let room = self.bytes.get_mut(self.len..end).expect("the bound counts every part");
         room.copy_from_slice(part);
         self.len = end;
     }

@@ -58,15 +58,7 @@ impl<'a> Envelope<'a> {
         if !rest.0.is_empty() {
             return Err(Malformed("length"));
         }
-        Ok(Self {
-            purpose,
-            algorithm,
-            spec,
-            under,
-            nonce,
-            wrapped,
-            commitment,
-        })
+        Ok(Self { purpose, algorithm, spec, under, nonce, wrapped, commitment })
     }
 }
 
@@ -117,17 +109,10 @@ impl<'a> Cursor<'a> {
             return Err(Malformed("key id"));
         }
         let id = core::str::from_utf8(self.take(id_bytes, "key id")?);
-        let key_id = id
-            .ok()
-            .filter(|id| KeyId::is_valid(id))
-            .ok_or(Malformed("key id"))?;
+        let key_id = id.ok().filter(|id| KeyId::is_valid(id)).ok_or(Malformed("key id"))?;
         let number = u32::from_be_bytes(*self.array("key version")?);
         let version = KeyVersion::new(number).ok_or(Malformed("key version"))?;
         let tag = VersionTag::from_bytes(*self.array("version tag")?);
-        Ok(Named {
-            key_id,
-            version,
-            tag,
-        })
+        Ok(Named { key_id, version, tag })
     }
 }

@@ -6,11 +6,7 @@ use crate::limits::{ENVELOPE_BYTES_MAX, PARENT_BYTES_MAX};
 const COMMITMENT: [u8; 32] = [0xcc; 32];
 
 fn envelope<'a>(under: Under<'a>, nonce: &'a [u8], wrapped: &'a [u8]) -> Envelope<'a> {
-    let algorithm = if nonce.is_empty() {
-        WrapAlgorithm::Token
-    } else {
-        WrapAlgorithm::GcmSiv
-    };
+    let algorithm = if nonce.is_empty() { WrapAlgorithm::Token } else { WrapAlgorithm::GcmSiv };
     Envelope {
         purpose: Purpose::DataKey,
         algorithm,
@@ -24,18 +20,11 @@ fn envelope<'a>(under: Under<'a>, nonce: &'a [u8], wrapped: &'a [u8]) -> Envelop
 
 fn named(key_id: &str) -> Named<'_> {
     let version = KeyVersion::new(5).unwrap();
-    Named {
-        key_id,
-        version,
-        tag: VersionTag::from_bytes([0x7a; 8]),
-    }
+    Named { key_id, version, tag: VersionTag::from_bytes([0x7a; 8]) }
 }
 
 fn plain() -> Vec<u8> {
-    envelope(Under::Version(named("photos")), &[1; 12], &[2; 48])
-        .encode()
-        .as_bytes()
-        .to_vec()
+    envelope(Under::Version(named("photos")), &[1; 12], &[2; 48]).encode().as_bytes().to_vec()
 }
 
 fn with_parent() -> Vec<u8> {
@@ -70,13 +59,8 @@ fn the_form_is_fixed() {
 fn an_envelope_under_a_bucket_key_carries_it_whole() {
     let bytes = with_parent();
     let child = Envelope::parse(&bytes).unwrap();
-    let Under::Parent(parent) = child.under else {
-        panic!("the parent is lost")
-    };
-    assert_eq!(
-        Envelope::parse(parent).unwrap().named().unwrap().key_id,
-        "photos"
-    );
+    let Under::Parent(parent) = child.under else { panic!("the parent is lost") };
+    assert_eq!(Envelope::parse(parent).unwrap().named().unwrap().key_id, "photos");
     assert!(child.named().is_err());
     let described = WrappedKey::from_bytes(&bytes).unwrap().describe().unwrap();
     assert!(described.has_parent);
@@ -114,15 +98,9 @@ fn an_envelope_cut_or_extended_anywhere_is_refused() {
 fn an_unknown_format_version_is_told_from_damage() {
     let mut bytes = plain();
     bytes[4] = 2;
-    assert_eq!(
-        WrappedKey::from_bytes(&bytes),
-        Err(EnvelopeError::UnknownFormat(2))
-    );
+    assert_eq!(WrappedKey::from_bytes(&bytes), Err(EnvelopeError::UnknownFormat(2)));
     bytes[0] = b'X';
-    assert_eq!(
-        WrappedKey::from_bytes(&bytes),
-        Err(EnvelopeError::Malformed("magic"))
-    );
+    assert_eq!(WrappedKey::from_bytes(&bytes), Err(EnvelopeError::Malformed("magic")));
 }
 
 #[test]

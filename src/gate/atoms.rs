@@ -112,9 +112,5 @@ const fn mutant(selected: bool) -> bool {
 }
 
 const fn weakened(selected: bool, order: Ordering) -> Ordering {
-    if mutant(selected) {
-        Ordering::Relaxed
-    } else {
-        order
-    }
+    if mutant(selected) { Ordering::Relaxed } else { order }
 }

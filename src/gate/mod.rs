@@ -80,8 +80,10 @@ pub(crate) struct Closed {
 
 /// Which shuts were known at a moment. Later is greater.
 ///
-/// Whoever wants the gate open takes one when it makes up its mind, and [`Gate::open`] refuses if
-/// a shut came after that. So a `Stop` whose message is still on its way is not opened over.
+/// Whoever asks for the gate to be opened takes one on its own thread when it asks
+/// ([`Gate::latest_shut`]), and [`Gate::open`] refuses if a shut came after that. So a `Stop` that
+/// has shut the gate but whose message is still on its way is not opened over, and one whose
+/// message was lost does not keep the gate shut for ever: the next `Start` knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ShutTicket(u64);
 
@@ -163,11 +165,7 @@ impl Gate {
             }
             Scope::Writes => CLOSED_WRITES,
         };
-        let dropped = if atoms::ONE_STRIPE {
-            1
-        } else {
-            self.stripes.len()
-        };
+        let dropped = if atoms::ONE_STRIPE { 1 } else { self.stripes.len() };
         for stripe in self.stripes.iter().take(dropped) {
             stripe.entered.fetch_or(flags, atoms::SHUT);
         }
@@ -198,6 +196,7 @@ impl Gate {
     }
 
     /// Resolves when all permits issued before this call are gone, while new ones may enter.
+    #[cfg(any(test, gate_loom))]
     pub(crate) fn quiesce(&self) -> Quiesce<&Self> {
         Quiesce::new(self)
     }
@@ -215,9 +214,7 @@ impl Gate {
     /// Whether sections of that class enter at present.
     pub(crate) fn is_open(&self, class: Class) -> bool {
         let flag = closed_flag(class);
-        self.stripes
-            .iter()
-            .all(|stripe| stripe.entered.load(atoms::REPORT) & flag == 0)
+        self.stripes.iter().all(|stripe| stripe.entered.load(atoms::REPORT) & flag == 0)
     }
 
     /// How many stripes there are, a power of two.
@@ -226,10 +223,7 @@ impl Gate {
     }
 
     #[inline]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "permits mask the number when they are taken"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "permits mask the number when they are taken")]
     fn stripe(&self, stripe: usize) -> &Stripe {
         &self.stripes[stripe]
     }
@@ -265,12 +259,7 @@ impl<'g> Permit<'g> {
     #[inline]
     fn take(gate: &'g Gate, stripe: usize) -> Self {
         let word = gate.stripe(stripe).entered.fetch_add(ONE, atoms::ENTER);
-        Self {
-            gate,
-            stripe,
-            word,
-            on_this_thread: PhantomData,
-        }
+        Self { gate, stripe, word, on_this_thread: PhantomData }
     }
 
     /// The stripe it was taken on, less than [`Gate::stripes`]. Structures that are striped alike
@@ -377,5 +366,6 @@ const STRIPES_MAX: usize = 64;
 
 const UNNUMBERED: usize = usize::MAX;
 
-#[cfg(all(test, not(gate_loom)))]
+#[cfg(test)]
+#[cfg(not(gate_loom))] // real threads; loom has models of its own
 mod tests;

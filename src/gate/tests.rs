@@ -75,9 +75,8 @@ fn an_open_that_does_not_know_the_newest_shut_does_nothing() {
 #[test]
 fn a_panic_in_a_section_gives_the_permit_back() {
     let gate = open_gate();
-    let panicked = catch_unwind(AssertUnwindSafe(|| {
-        gate.pass(Class::Read, |_| panic!("as a section may"))
-    }));
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| gate.pass(Class::Read, |_| panic!("as a section may"))));
     assert!(panicked.is_err());
     assert_eq!(gate.inside(), 0);
     block_on(gate.quiesce());
@@ -237,9 +236,7 @@ fn many_owners_retire_snapshots_at_once_and_some_give_up() {
     const OWNERS: usize = 4;
     const ROUNDS: usize = 200;
     let gate = open_gate();
-    let retired: Vec<AtomicBool> = (0..=OWNERS * ROUNDS)
-        .map(|_| AtomicBool::new(false))
-        .collect();
+    let retired: Vec<AtomicBool> = (0..=OWNERS * ROUNDS).map(|_| AtomicBool::new(false)).collect();
     let current = AtomicUsize::new(0);
     let fresh = AtomicUsize::new(1);
     let owners_left = AtomicUsize::new(OWNERS);

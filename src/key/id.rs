@@ -20,10 +20,7 @@ impl KeyId {
     /// megabytes of somebody's terminal escapes.
     pub fn new(id: &str) -> Result<Self, KeyError> {
         match problem(id) {
-            Some(problem) => Err(KeyError::Invalid {
-                field: "key id",
-                problem,
-            }),
+            Some(problem) => Err(KeyError::Invalid { field: "key id", problem }),
             None => Ok(Self(Arc::from(id))),
         }
     }
@@ -47,11 +44,7 @@ impl KeyId {
     /// (RFC 4648 base32hex without padding). The two never meet because their first bytes differ.
     #[must_use]
     pub fn storage_name(&self) -> String {
-        let escaped: usize = self
-            .0
-            .bytes()
-            .map(|b| 1 + usize::from(escape(b).is_some()))
-            .sum();
+        let escaped: usize = self.0.bytes().map(|b| 1 + usize::from(escape(b).is_some())).sum();
         if escaped < STORAGE_NAME_BYTES_MAX {
             let mut name = String::with_capacity(escaped + 1);
             name.push('k');
@@ -171,9 +164,9 @@ mod tests {
     #[test]
     fn ids_that_could_leave_a_directory_or_a_terminal_are_refused() {
         let long = "a".repeat(10 << 20);
-        for id in [
-            "", "..", "a/../b", "a..b", "/a", "a/", "a//b", "a\0b", "a b", "\u{e9}", "a\n", &long,
-        ] {
+        for id in
+            ["", "..", "a/../b", "a..b", "/a", "a/", "a//b", "a\0b", "a b", "\u{e9}", "a\n", &long]
+        {
             assert!(KeyId::new(id).is_err());
         }
         for id in ["a", "a/b", ".a", "a-", "A.b_c-d/e", &"x".repeat(128)] {
@@ -183,10 +176,7 @@ mod tests {
 
     #[test]
     fn storage_names_are_fixed() {
-        assert_eq!(
-            KeyId::new("tenant/a-1.x_y").unwrap().storage_name(),
-            "ktenant_sa_h1_dx_uy"
-        );
+        assert_eq!(KeyId::new("tenant/a-1.x_y").unwrap().storage_name(), "ktenant_sa_h1_dx_uy");
         let worst = KeyId::new(&"-".repeat(128)).unwrap().storage_name();
         assert!(worst.starts_with('b') && worst.len() <= 251, "{worst}");
     }

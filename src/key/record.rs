@@ -227,6 +227,7 @@ impl KeyRecord {
     }
 
     /// Version `version`, if the key ever had it.
+    #[cfg(test)]
     pub(crate) fn version(&self, version: KeyVersion) -> Option<&Arc<VersionRecord>> {
         // Versions are numbered without gaps from the first one that is kept.
         let first = self.versions.first()?.version.number();
@@ -244,9 +245,7 @@ impl KeyRecord {
             policy: self.policy,
             created: self.created,
             open_only: self.open_only,
-            current_version: self
-                .current()
-                .map_or(KeyVersion::FIRST, |current| current.version),
+            current_version: self.current().map_or(KeyVersion::FIRST, |current| current.version),
         }
     }
 

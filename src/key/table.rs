@@ -58,9 +58,7 @@ impl KeyTable {
                 let view = KeyView::of(record, None);
                 keys.insert(
                     record.id.clone(),
-                    Arc::new(KeyCell {
-                        view: ArcSwap::from_pointee(view),
-                    }),
+                    Arc::new(KeyCell { view: ArcSwap::from_pointee(view) }),
                 );
             }
         }

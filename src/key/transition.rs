@@ -90,10 +90,7 @@ impl Mutation {
     /// (guarantee 4, the brake).
     #[must_use]
     pub fn is_brake(&self) -> bool {
-        matches!(
-            self,
-            Self::Disable | Self::ScheduleDeletion { .. } | Self::Retire(_)
-        )
+        matches!(self, Self::Disable | Self::ScheduleDeletion { .. } | Self::Retire(_))
     }
 }
 
@@ -124,14 +121,7 @@ pub(crate) fn apply<E: From<KeyError>>(
     fresh: impl FnOnce() -> Result<NewVersion, E>,
 ) -> Result<Outcome, E> {
     let key = match (current, mutation) {
-        (
-            None,
-            Mutation::Create {
-                description,
-                tags,
-                policy,
-            },
-        ) => {
+        (None, Mutation::Create { description, tags, policy }) => {
             return create(id, description, tags, *policy, now, fresh).map(Outcome::Changed);
         }
         (Some(_), Mutation::Create { .. }) => return Err(KeyError::AlreadyExists.into()),
@@ -224,23 +214,14 @@ fn change_state(key: &KeyRecord, mutation: &Mutation, now: WallTime) -> Result<O
             }
             let window = core::time::Duration::from_secs(u64::from(*days) * 86_400);
             let was_enabled = key.state == KeyState::Enabled;
-            KeyState::PendingDeletion {
-                at: now.plus(window),
-                was_enabled,
-            }
+            KeyState::PendingDeletion { at: now.plus(window), was_enabled }
         }
-        (
-            Mutation::CancelDeletion,
-            KeyState::PendingDeletion {
-                was_enabled: true, ..
-            },
-        ) => KeyState::Enabled,
-        (
-            Mutation::CancelDeletion,
-            KeyState::PendingDeletion {
-                was_enabled: false, ..
-            },
-        ) => KeyState::Disabled,
+        (Mutation::CancelDeletion, KeyState::PendingDeletion { was_enabled: true, .. }) => {
+            KeyState::Enabled
+        }
+        (Mutation::CancelDeletion, KeyState::PendingDeletion { was_enabled: false, .. }) => {
+            KeyState::Disabled
+        }
         (Mutation::Destroy, KeyState::PendingDeletion { at, .. }) if at <= now => {
             return Ok(Outcome::Changed(tombstone(key)));
         }
@@ -249,10 +230,7 @@ fn change_state(key: &KeyRecord, mutation: &Mutation, now: WallTime) -> Result<O
     if state == key.state {
         return Ok(Outcome::Unchanged);
     }
-    Ok(Outcome::Changed(KeyRecord {
-        state,
-        ..key.clone()
-    }))
+    Ok(Outcome::Changed(KeyRecord { state, ..key.clone() }))
 }
 
 /// What stays of a destroyed key: its id, so that it is not made again, and its versions' tags, so
@@ -333,10 +311,7 @@ fn change_label(key: &KeyRecord, mutation: &Mutation) -> Result<Outcome, KeyErro
             changed.policy = *policy;
         }
         Mutation::Tag(tags) => {
-            changed.tags.extend(
-                tags.iter()
-                    .map(|(name, value)| (name.clone(), value.clone())),
-            );
+            changed.tags.extend(tags.iter().map(|(name, value)| (name.clone(), value.clone())));
             check_tags(&changed.tags)?;
         }
         Mutation::Untag(names) => {
@@ -349,18 +324,11 @@ fn change_label(key: &KeyRecord, mutation: &Mutation) -> Result<Outcome, KeyErro
     let same = changed.description == key.description
         && changed.policy == key.policy
         && changed.tags == key.tags;
-    Ok(if same {
-        Outcome::Unchanged
-    } else {
-        Outcome::Changed(changed)
-    })
+    Ok(if same { Outcome::Unchanged } else { Outcome::Changed(changed) })
 }
 
 fn refuse(key: &KeyRecord, operation: &'static str) -> KeyError {
-    KeyError::InvalidState {
-        state: key.state.name(),
-        operation,
-    }
+    KeyError::InvalidState { state: key.state.name(), operation }
 }
 
 fn check_description(description: &str) -> Result<(), KeyError> {
@@ -371,27 +339,19 @@ fn check_description(description: &str) -> Result<(), KeyError> {
     } else {
         return Ok(());
     };
-    Err(KeyError::Invalid {
-        field: "description",
-        problem,
-    })
+    Err(KeyError::Invalid { field: "description", problem })
 }
 
 fn check_policy(policy: KeyPolicy) -> Result<(), KeyError> {
     match policy.rotate_at_uses {
-        Some(0) => Err(KeyError::Invalid {
-            field: "rotate_at_uses",
-            problem: "is zero",
-        }),
-        Some(uses) if uses > USES_PER_VERSION_MAX => Err(KeyError::Invalid {
-            field: "rotate_at_uses",
-            problem: "is over 2^32",
-        }),
+        Some(0) => Err(KeyError::Invalid { field: "rotate_at_uses", problem: "is zero" }),
+        Some(uses) if uses > USES_PER_VERSION_MAX => {
+            Err(KeyError::Invalid { field: "rotate_at_uses", problem: "is over 2^32" })
+        }
         Some(_) | None => match policy.rotate_after {
-            Some(age) if age < MIN_ROTATION_AGE => Err(KeyError::Invalid {
-                field: "rotate_after",
-                problem: "is under one hour",
-            }),
+            Some(age) if age < MIN_ROTATION_AGE => {
+                Err(KeyError::Invalid { field: "rotate_after", problem: "is under one hour" })
+            }
             Some(_) | None => Ok(()),
         },
     }
@@ -416,10 +376,10 @@ fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), KeyError> {
         } else {
             continue;
         };
-        return Err(KeyError::Invalid {
-            field: "tag",
-            problem,
-        });
+        return Err(KeyError::Invalid { field: "tag", problem });
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

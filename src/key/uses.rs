@@ -59,9 +59,7 @@ impl UseCounter {
     /// Draws one use for a caller on `stripe` of `stripes`.
     #[inline]
     pub(crate) fn draw(&self, stripe: usize, stripes: usize) -> Draw {
-        let lots = self
-            .lots
-            .get_or_init(|| (0..stripes).map(|_| CachePadded::default()).collect());
+        let lots = self.lots.get_or_init(|| (0..stripes).map(|_| CachePadded::default()).collect());
         let Some(lot) = lots.get(stripe % lots.len().max(1)) else {
             return Draw::Empty;
         };
@@ -79,10 +77,7 @@ impl UseCounter {
             let lot = USE_LOT.min(reserved.saturating_sub(drawn));
             (lot > 0).then_some(drawn + lot)
         };
-        match self
-            .drawn
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
-        {
+        match self.drawn.fetch_update(Ordering::AcqRel, Ordering::Acquire, step) {
             Ok(before) => {
                 let taken = USE_LOT.min(reserved.saturating_sub(before));
                 // One of the lot is used at once.
@@ -108,9 +103,7 @@ impl UseCounter {
     pub(crate) fn next_total(&self, soft_limit: Option<u64>) -> Option<u64> {
         let reserved = self.reserved.load(Ordering::Acquire);
         let block = (reserved - self.base).clamp(USE_BLOCK_MIN, USE_BLOCK_MAX);
-        let limit = soft_limit
-            .filter(|limit| reserved < *limit)
-            .unwrap_or(USES_PER_VERSION_MAX);
+        let limit = soft_limit.filter(|limit| reserved < *limit).unwrap_or(USES_PER_VERSION_MAX);
         let total = (reserved + block).min(limit).min(USES_PER_VERSION_MAX);
         (total > reserved).then_some(total)
     }
@@ -132,11 +125,7 @@ impl UseCounter {
         let before = self.reserved.fetch_max(total, Ordering::AcqRel);
         if total > before {
             let half = before + (total - before) / 2;
-            let ask_at = if total >= USES_PER_VERSION_MAX {
-                u64::MAX
-            } else {
-                half
-            };
+            let ask_at = if total >= USES_PER_VERSION_MAX { u64::MAX } else { half };
             self.ask_at.store(ask_at, Ordering::Relaxed);
         }
     }
@@ -151,16 +140,15 @@ mod tests {
         let uses = UseCounter::new(100);
         assert_eq!(uses.draw(0, 2), Draw::Empty);
         uses.reserve(100 + 300);
-        let mut taken = 0;
-        for stripe in (0..2).cycle() {
-            match uses.draw(stripe, 2) {
-                Draw::Taken | Draw::TakenLow => taken += 1,
-                Draw::Empty => break,
-                Draw::Exhausted => panic!("the version has uses left"),
+        // One lot a stripe: what one has left over, another cannot use.
+        assert_eq!((uses.draw(0, 2), uses.draw(1, 2)), (Draw::TakenLow, Draw::Taken));
+        let mut taken = 2;
+        for stripe in [0, 1] {
+            while matches!(uses.draw(stripe, 2), Draw::Taken | Draw::TakenLow) {
+                taken += 1;
             }
         }
-        // A stripe's lot that another cannot use may be left over, never the other way round.
-        assert!((257..=300).contains(&taken), "{taken}");
+        assert_eq!(taken, 300);
         assert_eq!(uses.drawn(), 400);
     }
 
@@ -168,9 +156,8 @@ mod tests {
     fn the_next_block_is_asked_for_once_at_half() {
         let uses = UseCounter::new(0);
         uses.reserve(uses.next_total(None).unwrap());
-        let asked: Vec<u64> = (1..=USE_BLOCK_MIN)
-            .filter(|_| uses.draw(0, 1) == Draw::TakenLow)
-            .collect();
+        let asked: Vec<u64> =
+            (1..=USE_BLOCK_MIN).filter(|_| uses.draw(0, 1) == Draw::TakenLow).collect();
         assert_eq!(asked.len(), 1);
         assert!(asked[0] > USE_BLOCK_MIN / 2 - USE_LOT && asked[0] <= USE_BLOCK_MIN / 2 + USE_LOT);
         assert_eq!(uses.draw(0, 1), Draw::Empty);
@@ -190,10 +177,7 @@ mod tests {
         assert_eq!(blocks.iter().max(), Some(&USE_BLOCK_MAX));
         assert_eq!(last, USES_PER_VERSION_MAX);
         let spent = UseCounter::new(USES_PER_VERSION_MAX);
-        assert_eq!(
-            (spent.draw(0, 1), spent.next_total(None)),
-            (Draw::Exhausted, None)
-        );
+        assert_eq!((spent.draw(0, 1), spent.next_total(None)), (Draw::Exhausted, None));
     }
 
     #[test]
@@ -209,14 +193,8 @@ mod tests {
                 }
             };
             let threads: Vec<_> = (0..4).map(|n| scope.spawn(draw(n % 2))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .sum()
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert!(
-            taken <= 100_000 && taken >= 100_000 - 4 * USE_LOT,
-            "{taken}"
-        );
+        assert!((100_000 - 4 * USE_LOT..=100_000).contains(&taken), "{taken}");
     }
 }

@@ -15,6 +15,7 @@ use crate::limits::CHUNK_BYTES;
 
 /// An object's key and a key of the bare primitive.
 pub struct Bench {
+    cipher: ChunkCipher,
     header: Header,
     bare: LessSafeKey,
 }
@@ -24,20 +25,12 @@ struct Always(Option<ChunkCipher>);
 
 impl Operation for Always {
     fn begin(&mut self, header: &Header) -> Result<(), Error> {
-        self.0 = Some(ChunkCipher::for_opening(
-            Suite::Aes256Gcm,
-            &KEY,
-            header,
-            b"bench",
-        )?);
+        self.0 = Some(ChunkCipher::for_opening(Suite::Aes256Gcm, &KEY, header, b"bench")?);
         Ok(())
     }
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        self.0
-            .as_ref()
-            .map(work)
-            .ok_or(Error::Unreachable("a section before the header"))
+        self.0.as_ref().map(work).ok_or(Error::Unreachable("a section before the header"))
     }
 
     fn finished(&mut self, _: u64) {}
@@ -46,10 +39,8 @@ impl Operation for Always {
 impl Default for Bench {
     fn default() -> Self {
         let key = UnboundKey::new(&AES_256_GCM, &KEY).expect("AES-256 takes 32 bytes");
-        Self {
-            header: cipher().1,
-            bare: LessSafeKey::new(key),
-        }
+        let (cipher, header) = cipher();
+        Self { cipher, header, bare: LessSafeKey::new(key) }
     }
 }
 
@@ -77,10 +68,7 @@ impl Bench {
 
     /// One bare call for each sealed chunk of what [`bare_seal`](Self::bare_seal) made.
     pub fn bare_open(&self, sealed: &[u8], out: &mut [u8]) {
-        let sealed = sealed
-            .get(HEADER_BYTES..)
-            .unwrap_or_default()
-            .chunks(SEALED_CHUNK_BYTES);
+        let sealed = sealed.get(HEADER_BYTES..).unwrap_or_default().chunks(SEALED_CHUNK_BYTES);
         let out = out.chunks_mut(CHUNK_BYTES).chain([&mut [][..]]);
         for (number, (sealed, out)) in (0..).zip(sealed.zip(out)) {
             let (ciphertext, tag) = sealed.split_at(out.len());
@@ -88,6 +76,18 @@ impl Bench {
                 .open_separate_gather(nonce(number), Aad::empty(), ciphertext, tag, out)
                 .expect("it was sealed with this key");
         }
+    }
+
+    /// One chunk, with a key that is ready, into `out` of an object's size.
+    pub fn seal_chunk(&self, plain: &[u8], out: &mut [u8]) {
+        let out = out.get_mut(HEADER_BYTES..).unwrap_or_default();
+        self.cipher.seal(0, plain, out).expect("the sizes fit");
+    }
+
+    /// One chunk of an object, with a key that is ready.
+    pub fn open_chunk(&self, sealed: &[u8], out: &mut [u8]) {
+        let sealed = sealed.get(HEADER_BYTES..).unwrap_or_default();
+        self.cipher.open(0, sealed, out).expect("it was sealed with this key");
     }
 
     /// The chunks of `plain`, in one go, into `out` of the object's size.

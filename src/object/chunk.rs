@@ -101,10 +101,7 @@ impl Header {
         let Some((commitment, rest)) = rest.split_first_chunk() else {
             return Err(malformed);
         };
-        let header = Self {
-            salt: *salt,
-            commitment: *commitment,
-        };
+        let header = Self { salt: *salt, commitment: *commitment };
         Ok((header, rest))
     }
 
@@ -171,10 +168,7 @@ impl ChunkCipher {
             Secret::<DERIVED_BYTES>::fill_with(|out| hkdf::expand(input_key, &info, out))?;
         let (key, rest) = derived.expose().split_first_chunk().ok_or(Failed)?;
         let (base_nonce, commitment) = rest.split_first_chunk().ok_or(Failed)?;
-        let cipher = Self {
-            key: AeadKey::new(suite.mode(), key),
-            base_nonce: *base_nonce,
-        };
+        let cipher = Self { key: AeadKey::new(suite.mode(), key), base_nonce: *base_nonce };
         Ok((cipher, commitment.try_into().map_err(|_| Failed)?))
     }
 
@@ -202,9 +196,7 @@ impl ChunkCipher {
     /// [`CHUNKS_MAX`].
     pub(crate) fn open(&self, number: u64, sealed: &[u8], out: &mut [u8]) -> Result<(), Error> {
         let nonce = self.nonce(number, out.len())?;
-        self.key
-            .open(nonce, &[], sealed, out)
-            .map_err(|Failed| ObjectError::DoesNotOpen.into())
+        self.key.open(nonce, &[], sealed, out).map_err(|Failed| ObjectError::DoesNotOpen.into())
     }
 
     /// `base nonce XOR number`, for a chunk of `plain_bytes`.
@@ -216,8 +208,7 @@ impl ChunkCipher {
         }
         let mut nonce = self.base_nonce;
         let low = nonce.iter_mut().skip(NONCE_BYTES - size_of::<u64>());
-        low.zip(number.to_be_bytes())
-            .for_each(|(nonce, number)| *nonce ^= number);
+        low.zip(number.to_be_bytes()).for_each(|(nonce, number)| *nonce ^= number);
         Ok(nonce)
     }
 }
@@ -226,10 +217,7 @@ impl ChunkCipher {
 impl ChunkCipher {
     /// The cipher with exactly this key and base nonce.
     pub(crate) fn raw(suite: Suite, key: &[u8; KEY_BYTES], base_nonce: [u8; NONCE_BYTES]) -> Self {
-        Self {
-            key: AeadKey::new(suite.mode(), key),
-            base_nonce,
-        }
+        Self { key: AeadKey::new(suite.mode(), key), base_nonce }
     }
 }
 
@@ -251,13 +239,9 @@ pub(crate) fn sealed_size(plain_bytes: u64) -> Option<u64> {
 /// [`ObjectError::Malformed`] if no object has this length, [`ObjectError::TooLong`] if it is
 /// longer than the format allows.
 pub(crate) fn plain_size(sealed_bytes: u64) -> Result<u64, ObjectError> {
-    let body = sealed_bytes
-        .checked_sub(HEADER)
-        .ok_or(ObjectError::Malformed("header"))?;
+    let body = sealed_bytes.checked_sub(HEADER).ok_or(ObjectError::Malformed("header"))?;
     let full_chunks = body / (CHUNK + TAG);
-    let last = (body % (CHUNK + TAG))
-        .checked_sub(TAG)
-        .ok_or(ObjectError::Malformed("length"))?;
+    let last = (body % (CHUNK + TAG)).checked_sub(TAG).ok_or(ObjectError::Malformed("length"))?;
     if full_chunks >= CHUNKS_MAX {
         return Err(ObjectError::TooLong);
     }
@@ -292,18 +276,12 @@ mod tests {
     #[test]
     fn lengths_that_no_object_has_are_refused() {
         for short in 0..HEADER {
-            assert!(matches!(
-                plain_size(short),
-                Err(ObjectError::Malformed("header"))
-            ));
+            assert!(matches!(plain_size(short), Err(ObjectError::Malformed("header"))));
         }
         for full in [0, 1, 7, 300] {
             for over in 0..TAG {
                 let size = HEADER + full * (CHUNK + TAG) + over;
-                assert!(matches!(
-                    plain_size(size),
-                    Err(ObjectError::Malformed("length"))
-                ));
+                assert!(matches!(plain_size(size), Err(ObjectError::Malformed("length"))));
             }
         }
     }
@@ -342,9 +320,7 @@ mod tests {
     fn suites_keys_contexts_and_salts_are_all_committed_to() {
         let key = [1; 32];
         let of = |suite, key: &[u8], salt, context: &[u8]| {
-            ChunkCipher::for_sealing(suite, key, salt, context)
-                .unwrap()
-                .1
+            ChunkCipher::for_sealing(suite, key, salt, context).unwrap().1
         };
         let header = of(Suite::Aes256Gcm, &key, [2; 24], b"context");
         let opens = |suite, key: &[u8], header: &Header, context: &[u8]| {
@@ -356,10 +332,7 @@ mod tests {
         assert!(!opens(Suite::Aes256Gcm, &key, &header, b"contexT"));
         assert!(!opens(Suite::Aes256Gcm, &key, &header, b""));
         let other = of(Suite::Aes256Gcm, &key, [9; 24], b"context");
-        let swapped = Header {
-            salt: other.salt,
-            ..header
-        };
+        let swapped = Header { salt: other.salt, ..header };
         assert!(!opens(Suite::Aes256Gcm, &key, &swapped, b"context"));
     }
 

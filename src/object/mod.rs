@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The format is C2SP chunked-encryption v1 (c2sp.org/chunked-encryption). Who may use a key, and
-//! whether work may go on, is asked of an [`Operation`](pipe::Operation), which the engine provides.
+//! whether work may go on, is asked of an [`Operation`], which the engine provides.
 //!
 //! Invariants:
 //!

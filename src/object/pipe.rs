@@ -35,9 +35,7 @@ pub(crate) trait Operation: Unpin {
     /// The stream is cut.
     fn begin(&mut self, header: &Header) -> Result<(), Error> {
         let _ = header;
-        Err(Error::Unreachable(
-            "a stream that seals met a header to open",
-        ))
+        Err(Error::Unreachable("a stream that seals met a header to open"))
     }
 
     /// Runs `work` with the cipher inside one section of the gate, after ticket, generation and
@@ -87,11 +85,7 @@ impl Direction for Seal {
     fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError> {
         let is_last = waiting < CHUNK_BYTES;
         let input = waiting.min(CHUNK_BYTES);
-        Ok((ended || !is_last).then_some(Step {
-            input,
-            output: input + TAG_BYTES,
-            is_last,
-        }))
+        Ok((ended || !is_last).then_some(Step { input, output: input + TAG_BYTES, is_last }))
     }
 
     fn turn(cipher: &ChunkCipher, number: u64, input: &[u8], out: &mut [u8]) -> Result<(), Error> {
@@ -108,13 +102,7 @@ impl Direction for Open {
     const OUTPUT_BYTES_MAX: usize = CHUNK_BYTES;
 
     fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError> {
-        let step = |input, output, is_last| {
-            Ok(Some(Step {
-                input,
-                output,
-                is_last,
-            }))
-        };
+        let step = |input, output, is_last| Ok(Some(Step { input, output, is_last }));
         match waiting {
             FULL_AND_MORE.. => step(SEALED_CHUNK_BYTES, CHUNK_BYTES, false),
             _ if !ended => Ok(None),
@@ -221,9 +209,8 @@ impl<D: Direction> Pipe<D> {
     pub(crate) fn fed(&mut self, len: usize) {
         self.input_ended |= len == 0;
         if !self.input.grow(len) {
-            self.cut(Error::ApiMisuse(
-                "a reader says it read more than it was given room for",
-            ));
+            self.input.distrust();
+            self.cut(Error::ApiMisuse("a reader says it read more than it was given room for"));
         }
     }
 
@@ -250,9 +237,7 @@ impl<D: Direction> Pipe<D> {
                 let waiting = self.output.waiting();
                 operation.section(|_| copy_front(waiting, out))
             }
-            State::Head => self
-                .begin(operation)
-                .and_then(|()| self.step(operation, out)),
+            State::Head => self.begin(operation).and_then(|()| self.step(operation, out)),
             State::Body | State::Tail => self.step(operation, out),
         };
         let taken = taken.map_err(|error| self.cut(error))?;
@@ -275,9 +260,8 @@ impl<D: Direction> Pipe<D> {
 
     /// Turns the next chunk and hands out what fits, in one section.
     fn step<O: Operation>(&mut self, operation: &mut O, out: &mut [u8]) -> Result<usize, Error> {
-        let step = D::plan(self.input.len(), self.input_ended)?.ok_or(Error::Unreachable(
-            "a stream was asked for output before it had its input",
-        ))?;
+        let step = D::plan(self.input.len(), self.input_ended)?
+            .ok_or(Error::Unreachable("a stream was asked for output before it had its input"))?;
         let number = self.number;
         let input = self.input.waiting().get(..step.input).unwrap_or_default();
         let taken = if let Some(whole) = out.get_mut(..step.output) {

@@ -26,12 +26,7 @@ pub(crate) struct Object {
 
 impl Object {
     pub(crate) fn of(suite: Suite) -> Self {
-        Self {
-            suite,
-            key: vec![7; 32],
-            context: b"context".to_vec(),
-            salt: [9; 24],
-        }
+        Self { suite, key: vec![7; 32], context: b"context".to_vec(), salt: [9; 24] }
     }
 
     pub(crate) fn cipher(&self) -> (ChunkCipher, Header) {
@@ -76,25 +71,14 @@ pub(crate) struct Probe {
 
 impl Probe {
     fn new(object: Object) -> Self {
-        Self {
-            object,
-            cipher: None,
-            sections: 0,
-            cut_at: u64::MAX,
-            finished: Rc::default(),
-        }
+        Self { object, cipher: None, sections: 0, cut_at: u64::MAX, finished: Rc::default() }
     }
 }
 
 impl Operation for Probe {
     fn begin(&mut self, header: &Header) -> Result<(), Error> {
         assert!(self.cipher.is_none(), "a stream begins once");
-        let Object {
-            suite,
-            key,
-            context,
-            ..
-        } = &self.object;
+        let Object { suite, key, context, .. } = &self.object;
         self.cipher = Some(ChunkCipher::for_opening(*suite, key, header, context)?);
         Ok(())
     }
@@ -104,10 +88,7 @@ impl Operation for Probe {
             return Err(Refused::Stopped.into());
         }
         self.sections += 1;
-        let cipher = self
-            .cipher
-            .as_ref()
-            .expect("a stream begins before its first section");
+        let cipher = self.cipher.as_ref().expect("a stream begins before its first section");
         Ok(work(cipher))
     }
 
@@ -131,13 +112,7 @@ pub(crate) struct Source<'a, S> {
 
 impl<'a, S: FnMut() -> usize> Source<'a, S> {
     pub(crate) fn new(data: &'a [u8], sizes: S) -> Self {
-        Self {
-            data,
-            sizes,
-            stalls: false,
-            failure: None,
-            stalled: false,
-        }
+        Self { data, sizes, stalls: false, failure: None, stalled: false }
     }
 
     fn next(&mut self, room: usize) -> io::Result<&'a [u8]> {
@@ -220,10 +195,7 @@ pub(crate) fn poll_once(
     let mut buf = ReadBuf::new(&mut bytes);
     let polled = Pin::new(reader).poll_read(&mut cx, &mut buf);
     let len = buf.filled().len();
-    assert!(
-        bytes[len..].iter().all(|&byte| byte == 0),
-        "bytes beyond those released"
-    );
+    assert!(bytes[len..].iter().all(|&byte| byte == 0), "bytes beyond those released");
     bytes.truncate(len);
     polled.map_ok(|()| bytes)
 }
@@ -246,7 +218,5 @@ pub(crate) fn read_blocking(
 
 /// `len` bytes, no two chunks of which are equal.
 pub(crate) fn plaintext(len: usize) -> Vec<u8> {
-    (0..len as u64)
-        .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-        .collect()
+    (0..len as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 }

@@ -32,11 +32,7 @@ impl<R, O: Operation> SealReader<R, O> {
     /// Seals what `reader` gives. The output is `prefix`, `header` and the chunks; `header` belongs
     /// to the cipher in whose sections `operation` runs work.
     pub(crate) fn new(reader: R, operation: O, prefix: &[u8], header: &Header) -> Self {
-        Self {
-            reader,
-            pipe: Pipe::sealing(prefix, header),
-            operation,
-        }
+        Self { reader, pipe: Pipe::sealing(prefix, header), operation }
     }
 }
 
@@ -70,11 +66,7 @@ pin_project! {
 impl<R, O: Operation> OpenReader<R, O> {
     /// Opens what `reader` gives, whose first byte is the header's.
     pub(crate) fn new(reader: R, operation: O) -> Self {
-        Self {
-            reader,
-            pipe: Pipe::opening(),
-            operation,
-        }
+        Self { reader, pipe: Pipe::opening(), operation }
     }
 }
 

@@ -41,41 +41,21 @@ fn vector(test: &Value) -> Vector {
     let bytes = |name: &str| hex::decode(test[name].as_str().unwrap()).unwrap();
     let id = test["tcId"].as_u64().unwrap();
     let mut sealed = Vec::new();
-    flate2::read::ZlibDecoder::new(&*bytes("ct"))
-        .read_to_end(&mut sealed)
-        .unwrap();
+    flate2::read::ZlibDecoder::new(&*bytes("ct")).read_to_end(&mut sealed).unwrap();
     let salt = sealed.first_chunk().copied().unwrap_or_default();
-    let object = Object {
-        suite: Suite::Aes256Gcm,
-        key: bytes("key"),
-        context: bytes("ctx"),
-        salt,
-    };
-    let raw = test.get("aeadKey").map(|_| {
-        (
-            bytes("aeadKey").try_into().unwrap(),
-            bytes("baseNonce").try_into().unwrap(),
-        )
-    });
-    let releases = test.get("msgLength").map(|length| {
-        (
-            usize::try_from(length.as_u64().unwrap()).unwrap(),
-            bytes("msgSha512"),
-        )
-    });
+    let object = Object { suite: Suite::Aes256Gcm, key: bytes("key"), context: bytes("ctx"), salt };
+    let raw = test
+        .get("aeadKey")
+        .map(|_| (bytes("aeadKey").try_into().unwrap(), bytes("baseNonce").try_into().unwrap()));
+    let releases = test
+        .get("msgLength")
+        .map(|length| (usize::try_from(length.as_u64().unwrap()).unwrap(), bytes("msgSha512")));
     let is_valid = match test["result"].as_str().unwrap() {
         "valid" => true,
         "invalid" => false,
         other => panic!("vector {id} has result {other}"),
     };
-    Vector {
-        id,
-        object,
-        sealed,
-        raw,
-        releases,
-        is_valid,
-    }
+    Vector { id, object, sealed, raw, releases, is_valid }
 }
 
 impl Vector {
@@ -95,11 +75,7 @@ impl Vector {
             }
             Some((len, digest)) => {
                 assert_eq!(released.len(), *len, "vector {id} as {form}");
-                assert_eq!(
-                    Sha512::digest(released)[..],
-                    **digest,
-                    "vector {id} as {form}"
-                );
+                assert_eq!(Sha512::digest(released)[..], **digest, "vector {id} as {form}");
             }
             None => assert_eq!(released.len(), 0, "vector {id} as {form}"),
         }
@@ -107,16 +83,8 @@ impl Vector {
 
     fn cipher(&self) -> Result<(ChunkCipher, &[u8]), Error> {
         let (header, body) = Header::split_from(&self.sealed)?;
-        let Object {
-            suite,
-            key,
-            context,
-            ..
-        } = &self.object;
-        Ok((
-            ChunkCipher::for_opening(*suite, key, &header, context)?,
-            body,
-        ))
+        let Object { suite, key, context, .. } = &self.object;
+        Ok((ChunkCipher::for_opening(*suite, key, &header, context)?, body))
     }
 
     fn plain(&self) -> Vec<u8> {
@@ -170,9 +138,8 @@ fn every_vector_that_is_small_passes_as_a_payload() {
     let mut tried = 0;
     for vector in vectors() {
         let mut out = b"before".to_vec();
-        let opened = vector
-            .cipher()
-            .and_then(|(cipher, body)| open_payload(&cipher, body, &mut out));
+        let opened =
+            vector.cipher().and_then(|(cipher, body)| open_payload(&cipher, body, &mut out));
         if vector.sealed.len() > PAYLOAD_BYTES_MAX + 136 {
             assert!(opened.is_err(), "vector {} is no payload", vector.id);
             assert_eq!(out, b"before");
@@ -194,14 +161,8 @@ fn every_vector_that_is_small_passes_as_a_payload() {
 fn every_valid_vector_is_what_its_plaintext_seals_to() {
     for vector in vectors().into_iter().filter(|vector| vector.is_valid) {
         let plain = vector.plain();
-        assert_eq!(
-            sealed_size(plain.len() as u64),
-            Some(vector.sealed.len() as u64)
-        );
-        assert_eq!(
-            plain_size(vector.sealed.len() as u64).unwrap(),
-            plain.len() as u64
-        );
+        assert_eq!(sealed_size(plain.len() as u64), Some(vector.sealed.len() as u64));
+        assert_eq!(plain_size(vector.sealed.len() as u64).unwrap(), plain.len() as u64);
         for (form, mut output) in odd_sizes(vector.id) {
             let source = Source::new(&plain, scattered(vector.id));
             let (sealed, end) = read_async(vector.object.sealing(source, b""), &mut output);

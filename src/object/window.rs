@@ -14,12 +14,7 @@ pub(crate) struct Window {
 impl Window {
     /// An empty window in `capacity` bytes.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            bytes: vec![0; capacity].into_boxed_slice(),
-            start: 0,
-            end: 0,
-            touched: 0,
-        }
+        Self { bytes: vec![0; capacity].into_boxed_slice(), start: 0, end: 0, touched: 0 }
     }
 
     /// The bytes that wait.

@@ -69,11 +69,7 @@ impl Plane {
             let made = section.wrap_new(call, key, Purpose::DataKey, spec, &bound.digest);
             let made = made.and_then(|(wrapped, made)| {
                 record.version = Some(made.version);
-                let lease = if keep {
-                    Some(section.lease(&made.key)?)
-                } else {
-                    None
-                };
+                let lease = if keep { Some(section.lease(&made.key)?) } else { None };
                 Ok((wrapped, lease))
             });
             section.release(&record, made, |(_, lease)| section.forget(lease.as_ref()))
@@ -125,16 +121,10 @@ impl Plane {
     /// Copies the key of `lease` into `out`.
     pub(crate) fn copy_lease(&self, lease: &SlotHandle, out: &mut [u8]) -> Result<(), Error> {
         if out.len() != lease.len() {
-            return Err(Error::ApiMisuse(
-                "the buffer is not as long as the data key",
-            ));
+            return Err(Error::ApiMisuse("the buffer is not as long as the data key"));
         }
         let copied = self.section(Class::Read, |section| {
-            section
-                .plane
-                .slots
-                .read(lease, out)
-                .map_err(|_| Refused::Stale.into())
+            section.plane.slots.read(lease, out).map_err(|_| Refused::Stale.into())
         });
         copied.map_err(|error| match error {
             TryError::Failed(error) => error,
@@ -168,22 +158,9 @@ impl Section<'_> {
                 context,
             };
             let commitment = commitment::commit(data_key.expose(), committed);
-            let wrap = Wrap {
-                purpose,
-                spec,
-                key_id: key,
-                context,
-                commitment: &commitment,
-            };
+            let wrap = Wrap { purpose, spec, key_id: key, context, commitment: &commitment };
             let (wrapped, version, tag) = self.wrap(call, cell, &data_key, &wrap)?;
-            Ok((
-                wrapped,
-                Unwrapped {
-                    key: data_key,
-                    version,
-                    tag,
-                },
-            ))
+            Ok((wrapped, Unwrapped { key: data_key, version, tag }))
         })
     }
 
@@ -197,9 +174,7 @@ impl Section<'_> {
         if envelope.purpose != purpose {
             return Err(EnvelopeError::WrongPurpose.into());
         }
-        self.with_cell(envelope, |cell, named| {
-            self.open(cell, envelope, named, context)
-        })
+        self.with_cell(envelope, |cell, named| self.open(cell, envelope, named, context))
     }
 
     fn rewrap(
@@ -278,11 +253,7 @@ impl Section<'_> {
         };
         commitment::check(key.expose(), committed, envelope.commitment)
             .map_err(|_| does_not_open)?;
-        Ok(Unwrapped {
-            key,
-            version: named.version,
-            tag: named.tag,
-        })
+        Ok(Unwrapped { key, version: named.version, tag: named.tag })
     }
 
     /// Wraps `data_key` under the current version, drawing one use of it.
@@ -301,21 +272,13 @@ impl Section<'_> {
             Draw::Empty => return Err(TryError::NeedsHop(NeedsHop::UseCounts)),
             Draw::Exhausted => return Err(KeyError::UsesExhausted.into()),
         }
-        let named = Named {
-            key_id: wrap.key_id,
-            version: current.version,
-            tag: current.tag,
-        };
+        let named = Named { key_id: wrap.key_id, version: current.version, tag: current.tag };
         let aad = Aad::of_version(wrap.purpose, wrap.spec, &named, wrap.context);
-        let nonce: [u8; WRAP_NONCE_BYTES] = self
-            .plane
-            .random
-            .array(self.stripe)
-            .map_err(|_| Error::Randomness)?;
+        let nonce: [u8; WRAP_NONCE_BYTES] =
+            self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let mut wrapped = [0; DATA_KEY_BYTES_MAX + WRAP_OVERHEAD_BYTES];
-        let wrapped = wrapped
-            .get_mut(..wrap.spec.bytes() + WRAP_OVERHEAD_BYTES)
-            .unwrap_or_default();
+        let wrapped =
+            wrapped.get_mut(..wrap.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
         keys.wrap()
             .seal(nonce, aad.as_bytes(), data_key.expose(), wrapped)
             .map_err(unreachable_failure)?;
@@ -332,14 +295,8 @@ impl Section<'_> {
     }
 
     fn lease(&self, key: &StackKey) -> Result<SlotHandle, TryError> {
-        let full = Refused::Full {
-            limit: "LEASES_PER_STRIPE_MAX",
-            retry_after: LEASE_RETRY,
-        };
-        self.plane
-            .slots
-            .put(self.stripe, key.expose())
-            .ok_or_else(|| full.into())
+        let full = Refused::Full { limit: "LEASES_PER_STRIPE_MAX", retry_after: LEASE_RETRY };
+        self.plane.slots.put(self.stripe, key.expose()).ok_or_else(|| full.into())
     }
 
     fn forget(&self, lease: Option<&SlotHandle>) {
@@ -360,10 +317,7 @@ struct Wrap<'a> {
 
 /// The key that a record of `envelope` names.
 pub(crate) fn recorded_key(envelope: &Envelope<'_>) -> Option<KeyId> {
-    envelope
-        .named()
-        .ok()
-        .and_then(|named| KeyId::new(named.key_id).ok())
+    envelope.named().ok().and_then(|named| KeyId::new(named.key_id).ok())
 }
 
 pub(crate) fn name_key<'r>(

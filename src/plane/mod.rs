@@ -118,11 +118,7 @@ impl Plane {
             let Some(generation) = current.as_deref() else {
                 return Err(Refused::Stopped.into());
             };
-            work(&Section {
-                plane: self,
-                generation,
-                stripe: permit.stripe(),
-            })
+            work(&Section { plane: self, generation, stripe: permit.stripe() })
         });
         match passed {
             Ok(result) => result,
@@ -202,13 +198,7 @@ impl Section<'_> {
             }
             Release::Accepted | Release::Durable => self.plane.clock.boot(),
         };
-        Ok(Recording {
-            call,
-            operation,
-            began,
-            key: None,
-            version: None,
-        })
+        Ok(Recording { call, operation, began, key: None, version: None })
     }
 
     /// Ends the record with what came of it, and lets that go only if the record was accepted.
@@ -340,9 +330,7 @@ failed_from!(
 
 /// The bug that no input can cause.
 pub(crate) fn unreachable_failure(_: crate::crypto::Failed) -> TryError {
-    TryError::Failed(Error::Unreachable(
-        "a primitive refused lengths that were checked",
-    ))
+    TryError::Failed(Error::Unreachable("a primitive refused lengths that were checked"))
 }
 
 /// How long a caller should wait before it asks for a lease again where all are taken.

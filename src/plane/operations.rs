@@ -50,10 +50,7 @@ pub(crate) trait AsOperations: Send + Sync {
 
 impl Operations {
     pub(crate) fn new() -> Self {
-        Self {
-            live: Mutex::new(BTreeMap::new()),
-            next: AtomicU64::new(0),
-        }
+        Self { live: Mutex::new(BTreeMap::new()), next: AtomicU64::new(0) }
     }
 
     /// A ticket for a new operation.
@@ -61,26 +58,17 @@ impl Operations {
     /// # Errors
     /// [`Refused::Full`] if [`OPERATIONS_MAX`] are under way.
     pub(crate) fn register(owner: Arc<dyn AsOperations>) -> Result<Registered, Refused> {
-        let ticket = Arc::new(Ticket {
-            work: Mutex::new(Work::Waiting),
-        });
+        let ticket = Arc::new(Ticket { work: Mutex::new(Work::Waiting) });
         let operations = owner.operations();
         let number = operations.next.fetch_add(1, Ordering::Relaxed);
         let mut live = lock(&operations.live);
         if live.len() >= OPERATIONS_MAX {
             let retry_after = super::LEASE_RETRY;
-            return Err(Refused::Full {
-                limit: "OPERATIONS_MAX",
-                retry_after,
-            });
+            return Err(Refused::Full { limit: "OPERATIONS_MAX", retry_after });
         }
         live.insert(number, Arc::clone(&ticket));
         drop(live);
-        Ok(Registered {
-            operations: owner,
-            number,
-            ticket,
-        })
+        Ok(Registered { operations: owner, number, ticket })
     }
 
     /// How many are under way.

@@ -33,10 +33,7 @@ impl Plane {
             let made = section.wrap_new(call, key, Purpose::PayloadKey, spec, &bound.digest);
             let sealed = made.and_then(|(wrapped, made)| {
                 record.version = Some(made.version);
-                let salt = self
-                    .random
-                    .array(section.stripe)
-                    .map_err(|_| Error::Randomness)?;
+                let salt = self.random.array(section.stripe).map_err(|_| Error::Randomness)?;
                 let context = bound.canonical.as_bytes();
                 let key = made.key.expose();
                 let (cipher, header) =
@@ -87,8 +84,7 @@ impl Plane {
 /// The envelope that `sealed` begins with, and what follows it.
 pub(crate) fn split_envelope(sealed: &[u8]) -> Result<(WrappedKey, &[u8]), EnvelopeError> {
     let total = envelope::total_bytes(sealed)?;
-    let (wrapped, rest) = sealed
-        .split_at_checked(total)
-        .ok_or(EnvelopeError::Malformed("length"))?;
+    let (wrapped, rest) =
+        sealed.split_at_checked(total).ok_or(EnvelopeError::Malformed("length"))?;
     Ok((WrappedKey::from_bytes(wrapped)?, rest))
 }

@@ -104,23 +104,14 @@ impl Plane {
             begin_record(section, &record, opened)
         })?;
         let bug = Error::Unreachable("an envelope that opened names no key");
-        let key = KeyUnderWay {
-            id: id.ok_or(bug)?,
-            version,
-            tag,
-            cell,
-        };
+        let key = KeyUnderWay { id: id.ok_or(bug)?, version, tag, cell };
         Ok(StreamOperation {
             plane: Arc::clone(self),
             ticket,
             caller: call.caller.clone(),
             class: Class::Read,
             key,
-            pending: Some(Pending {
-                wrapped: wrapped.clone(),
-                bound,
-                suite,
-            }),
+            pending: Some(Pending { wrapped: wrapped.clone(), bound, suite }),
             ended: false,
         })
     }
@@ -137,30 +128,18 @@ impl Section<'_> {
     ) -> Result<(KeyUnderWay, WrappedKey, Header), TryError> {
         let spec = DataKeySpec::AES_256;
         let (wrapped, made) = self.wrap_new(call, key, Purpose::ObjectKey, spec, &bound.digest)?;
-        let salt = self
-            .plane
-            .random
-            .array(self.stripe)
-            .map_err(|_| Error::Randomness)?;
+        let salt = self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let context = bound.canonical.as_bytes();
         let (cipher, header) = ChunkCipher::for_sealing(suite, made.key.expose(), salt, context)
             .map_err(unreachable_failure)?;
         ticket.begin(cipher)?;
         let (version, tag) = (made.version, made.tag);
-        let key = KeyUnderWay {
-            id: key.clone(),
-            version,
-            tag,
-            cell: self.cell(key)?,
-        };
+        let key = KeyUnderWay { id: key.clone(), version, tag, cell: self.cell(key)? };
         Ok((key, wrapped, header))
     }
 
     fn cell(&self, id: &str) -> Result<Arc<KeyCell>, TryError> {
-        self.generation
-            .keys
-            .with(id, |cell| cell.cloned())
-            .ok_or(KeyError::NotFound.into())
+        self.generation.keys.with(id, |cell| cell.cloned()).ok_or(KeyError::NotFound.into())
     }
 }
 

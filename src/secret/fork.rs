@@ -4,10 +4,7 @@
 //! same keys and nonces. One page that the kernel wipes in a child (`MADV_WIPEONFORK`, Linux 4.14)
 //! holds a word that is never zero in the process that made it. Reading it costs one load.
 
-#![expect(
-    unsafe_code,
-    reason = "the page is mapped and unmapped here, and nowhere else"
-)]
+#![expect(unsafe_code, reason = "the page is mapped and unmapped here, and nowhere else")]
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -23,13 +23,8 @@ impl RandomPool {
     /// A pool for `stripes` threads at a time. With `cloned_host` every draw is made anew, with
     /// bytes of the operating system mixed in, for machines that are snapshotted while they run.
     pub(crate) fn new(stripes: usize, cloned_host: bool) -> Self {
-        let stripes = (0..stripes)
-            .map(|_| CachePadded::new(Mutex::new(Block::empty())))
-            .collect();
-        Self {
-            stripes,
-            cloned_host: AtomicBool::new(cloned_host),
-        }
+        let stripes = (0..stripes).map(|_| CachePadded::new(Mutex::new(Block::empty()))).collect();
+        Self { stripes, cloned_host: AtomicBool::new(cloned_host) }
     }
 
     /// Fills `out`, of any length.
@@ -66,9 +61,7 @@ impl RandomPool {
     /// Wipes what is left. The pool goes on working.
     pub(crate) fn wipe(&self) {
         for stripe in &self.stripes {
-            let mut block = stripe
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut block = stripe.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             *block = Block::empty();
         }
     }
@@ -108,10 +101,7 @@ struct Block {
 
 impl Block {
     fn empty() -> Self {
-        Self {
-            bytes: Secret::zeroes(),
-            next: BLOCK_BYTES,
-        }
+        Self { bytes: Secret::zeroes(), next: BLOCK_BYTES }
     }
 
     fn take(&mut self, out: &mut [u8]) -> Result<(), Failed> {
@@ -121,11 +111,7 @@ impl Block {
             self.next = 0;
         }
         let end = self.next + out.len();
-        let slice = self
-            .bytes
-            .expose_mut()
-            .get_mut(self.next..end)
-            .ok_or(Failed)?;
+        let slice = self.bytes.expose_mut().get_mut(self.next..end).ok_or(Failed)?;
         out.copy_from_slice(slice);
         slice.zeroize();
         self.next = end;
@@ -150,18 +136,10 @@ mod tests {
             pool.fill(n % 3, &mut key).unwrap();
             assert!(seen.insert(key));
             let block = pool.stripes[n % 3 % 2].lock().unwrap();
-            assert!(
-                block.bytes.expose()[..block.next]
-                    .iter()
-                    .all(|&byte| byte == 0)
-            );
+            assert!(block.bytes.expose()[..block.next].iter().all(|&byte| byte == 0));
         }
         pool.wipe();
-        assert!(
-            pool.stripes
-                .iter()
-                .all(|s| s.lock().unwrap().bytes.expose() == &[0; 2048])
-        );
+        assert!(pool.stripes.iter().all(|s| s.lock().unwrap().bytes.expose() == &[0; 2048]));
     }
 
     #[test]
@@ -174,10 +152,7 @@ mod tests {
         drop(held);
         let mut long = vec![0; 3 * BLOCK_BYTES];
         pool.fill(0, &mut long).unwrap();
-        assert!(
-            long.chunks(32)
-                .all(|chunk| chunk.iter().any(|&byte| byte != 0))
-        );
+        assert!(long.chunks(32).all(|chunk| chunk.iter().any(|&byte| byte != 0)));
     }
 
     #[test]

@@ -48,33 +48,21 @@ pub(crate) struct Gone;
 impl Slots {
     /// Slots in `stripes` stripes, none of them made yet.
     pub(crate) fn new(stripes: usize) -> Self {
-        Self {
-            stripes: (0..stripes)
-                .map(|_| CachePadded::new(Stripe::new()))
-                .collect(),
-        }
+        Self { stripes: (0..stripes).map(|_| CachePadded::new(Stripe::new())).collect() }
     }
 
     /// Puts a copy of `key` into a slot of `stripe` or, where that is full, of another; `None` if
     /// all are full or the key is longer than a slot.
     pub(crate) fn put(&self, stripe: usize, key: &[u8]) -> Option<SlotHandle> {
-        let len = u8::try_from(key.len())
-            .ok()
-            .filter(|_| key.len() <= DATA_KEY_BYTES_MAX)?;
+        let len = u8::try_from(key.len()).ok().filter(|_| key.len() <= DATA_KEY_BYTES_MAX)?;
         let count = self.stripes.len();
         let tries = (0..count).map(|n| (stripe + n) % count);
-        let (stripe, index) = tries
-            .filter_map(|at| Some((at, self.stripes.get(at)?.take()?)))
-            .next()?;
+        let (stripe, index) =
+            tries.filter_map(|at| Some((at, self.stripes.get(at)?.take()?))).next()?;
         let slot = self.stripes.get(stripe)?.slot(index)?;
         slot.write(key);
         let version = slot.version.load(Ordering::Relaxed);
-        Some(SlotHandle {
-            stripe: u32::try_from(stripe).ok()?,
-            index,
-            version,
-            len,
-        })
+        Some(SlotHandle { stripe: u32::try_from(stripe).ok()?, index, version, len })
     }
 
     /// Copies the key of `handle` into `out`, which is as long as the key.
@@ -88,6 +76,7 @@ impl Slots {
     }
 
     /// Whether the key of `handle` is still there.
+    #[cfg(test)]
     pub(crate) fn holds(&self, handle: &SlotHandle) -> bool {
         self.slot(handle).is_some()
     }
@@ -122,9 +111,7 @@ impl Slots {
     }
 
     fn stripe(&self, handle: &SlotHandle) -> Option<&Stripe> {
-        self.stripes
-            .get(usize::try_from(handle.stripe).ok()?)
-            .map(|stripe| &**stripe)
+        self.stripes.get(usize::try_from(handle.stripe).ok()?).map(|stripe| &**stripe)
     }
 
     fn slot(&self, handle: &SlotHandle) -> Option<&Slot> {
@@ -154,10 +141,7 @@ impl Stripe {
 
     fn slot(&self, index: u32) -> Option<&Slot> {
         let index = usize::try_from(index).ok()?;
-        self.slabs
-            .get(index / SLAB_SLOTS)?
-            .get()?
-            .get(index % SLAB_SLOTS)
+        self.slabs.get(index / SLAB_SLOTS)?.get()?.get(index % SLAB_SLOTS)
     }
 
     fn take(&self) -> Option<u32> {
@@ -165,9 +149,7 @@ impl Stripe {
         while let Some(index) = first_of(head) {
             let next = self.slot(index)?.next.load(Ordering::Relaxed);
             let taken = changed(head, next);
-            match self
-                .free
-                .compare_exchange_weak(head, taken, Ordering::AcqRel, Ordering::Acquire)
+            match self.free.compare_exchange_weak(head, taken, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => {
                     self.slot(index)?.taken.store(1, Ordering::Relaxed);
@@ -183,10 +165,7 @@ impl Stripe {
     fn make(&self) -> Option<u32> {
         let limit = u32::try_from(LEASES_PER_STRIPE_MAX).unwrap_or(u32::MAX);
         let step = |made: u32| (made < limit).then_some(made + 1);
-        let index = self
-            .made
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
-            .ok()?;
+        let index = self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
         let slab = self.slabs.get(usize::try_from(index).ok()? / SLAB_SLOTS)?;
         slab.get_or_init(|| (0..SLAB_SLOTS).map(|_| Slot::new()).collect());
         self.slot(index)?.taken.store(1, Ordering::Relaxed);
@@ -200,9 +179,7 @@ impl Stripe {
         loop {
             slot.next.store((head & LOW) as u32, Ordering::Relaxed);
             let given = changed(head, index.wrapping_add(1));
-            match self
-                .free
-                .compare_exchange_weak(head, given, Ordering::Release, Ordering::Relaxed)
+            match self.free.compare_exchange_weak(head, given, Ordering::Release, Ordering::Relaxed)
             {
                 Ok(_) => return,
                 Err(now) => head = now,
@@ -269,10 +246,7 @@ impl Slot {
     fn write(&self, key: &[u8]) {
         for (word, bytes) in self.words.iter().zip(key.chunks(8)) {
             let mut whole = [0; 8];
-            whole
-                .iter_mut()
-                .zip(bytes)
-                .for_each(|(to, from)| *to = *from);
+            whole.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
             word.store(u64::from_be_bytes(whole), Ordering::Relaxed);
         }
     }
@@ -280,10 +254,7 @@ impl Slot {
     fn read(&self, out: &mut [u8]) {
         for (word, bytes) in self.words.iter().zip(out.chunks_mut(8)) {
             let whole = word.load(Ordering::Relaxed).to_be_bytes();
-            bytes
-                .iter_mut()
-                .zip(whole)
-                .for_each(|(to, from)| *to = from);
+            bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
         }
     }
 
@@ -317,26 +288,17 @@ mod tests {
         slots.free(&handle);
         assert!(slots.read(&handle, &mut out).is_err());
         let slot = slots.stripes[0].slot(0).unwrap();
-        assert!(
-            slot.words
-                .iter()
-                .all(|word| word.load(Ordering::Relaxed) == 0)
-        );
+        assert!(slot.words.iter().all(|word| word.load(Ordering::Relaxed) == 0));
         // Freeing twice must not put the slot on the list twice.
         slots.free(&handle);
-        let (a, b) = (
-            slots.put(0, &[1; 16]).unwrap(),
-            slots.put(0, &[2; 16]).unwrap(),
-        );
+        let (a, b) = (slots.put(0, &[1; 16]).unwrap(), slots.put(0, &[2; 16]).unwrap());
         assert_ne!(a.index, b.index);
     }
 
     #[test]
     fn wiping_leaves_no_key_and_every_slot_usable() {
         let slots = Slots::new(2);
-        let handles: Vec<_> = (0..600)
-            .map(|n| slots.put(n % 2, &[9; 64]).unwrap())
-            .collect();
+        let handles: Vec<_> = (0..600).map(|n| slots.put(n % 2, &[9; 64]).unwrap()).collect();
         slots.free(&handles[0]);
         assert_eq!(slots.wipe(), 599);
         assert_eq!(slots.wipe(), 0);
@@ -350,9 +312,7 @@ mod tests {
             assert!(!slots.holds(handle));
             slots.free(handle);
         }
-        let again: Vec<_> = (0..600)
-            .map(|n| slots.put(n % 2, &[9; 64]).unwrap())
-            .collect();
+        let again: Vec<_> = (0..600).map(|n| slots.put(n % 2, &[9; 64]).unwrap()).collect();
         assert!(again.iter().all(|handle| slots.holds(handle)));
         assert_eq!(slots.stripes[0].made.load(Ordering::Relaxed), 300);
     }
@@ -360,9 +320,8 @@ mod tests {
     #[test]
     fn a_full_stripe_borrows_from_the_next_and_then_refuses() {
         let slots = Slots::new(2);
-        let all: Vec<_> = (0..2 * LEASES_PER_STRIPE_MAX)
-            .map(|_| slots.put(1, &[3; 16]).unwrap())
-            .collect();
+        let all: Vec<_> =
+            (0..2 * LEASES_PER_STRIPE_MAX).map(|_| slots.put(1, &[3; 16]).unwrap()).collect();
         assert!(slots.put(0, &[3; 16]).is_none());
         slots.free(&all[5]);
         assert!(slots.put(0, &[3; 16]).is_some());

@@ -13,10 +13,7 @@ pub(crate) struct StackKey {
 impl StackKey {
     /// A key of `len` zeroes, to be filled in place; `None` if it does not fit.
     pub(crate) fn zeroes(len: usize) -> Option<Self> {
-        (len <= DATA_KEY_BYTES_MAX).then_some(Self {
-            bytes: [0; DATA_KEY_BYTES_MAX],
-            len,
-        })
+        (len <= DATA_KEY_BYTES_MAX).then_some(Self { bytes: [0; DATA_KEY_BYTES_MAX], len })
     }
 
     /// The bytes. Whoever writes this word answers for where they go.

@@ -37,13 +37,7 @@ pub async fn running() -> Fixture {
     let (config, directory) = keystore();
     let engine = Engine::start(config.clone()).await.unwrap();
     let kms = engine.kms();
-    Fixture {
-        engine,
-        kms,
-        key: KeyId::new(DEFAULT_KEY).unwrap(),
-        config,
-        directory,
-    }
+    Fixture { engine, kms, key: KeyId::new(DEFAULT_KEY).unwrap(), config, directory }
 }
 
 /// A context of one pair.

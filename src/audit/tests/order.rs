@@ -33,10 +33,7 @@ fn stress(homes: usize, threads: usize, per_thread: u64, home: fn(usize) -> usiz
         while !done.load(Ordering::SeqCst) {
             buffers.swap_out();
         }
-        let counts: Vec<_> = callers
-            .into_iter()
-            .map(|caller| caller.join().unwrap())
-            .collect();
+        let counts: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
         // With the buffers that the writer still holds, one round may not be all.
         while !buffers.swap_out().complete {
             std::thread::yield_now();
@@ -47,13 +44,7 @@ fn stress(homes: usize, threads: usize, per_thread: u64, home: fn(usize) -> usiz
         (accepted, refused, writer.join().unwrap())
     });
     let total: u64 = accepted.iter().sum();
-    assert_eq!(
-        report,
-        WriterReport {
-            next_sequence: total + 1,
-            unwritten: 0
-        }
-    );
+    assert_eq!(report, WriterReport { next_sequence: total + 1, unwritten: 0 });
     check(&written.all(), &accepted);
     refused
 }
@@ -80,15 +71,8 @@ fn check(records: &[AuditRecord], accepted: &[u64]) {
     let mut next: HashMap<String, u64> = HashMap::new();
     for (record, sequence) in records.iter().zip(1..) {
         assert_eq!(record.sequence, sequence);
-        let expected = next
-            .entry(record.caller.principal().to_owned())
-            .or_default();
-        assert_eq!(
-            record.generation,
-            *expected,
-            "{}",
-            record.caller.principal()
-        );
+        let expected = next.entry(record.caller.principal().to_owned()).or_default();
+        assert_eq!(record.generation, *expected, "{}", record.caller.principal());
         *expected += 1;
     }
     for (thread, &count) in accepted.iter().enumerate() {
@@ -122,12 +106,7 @@ fn guarantee_4_threads_that_share_a_home_keep_their_order_where_they_overflow() 
 fn a_caller_whose_home_is_held_goes_elsewhere_and_never_back_in_the_order() {
     let (buffers, blocks) = AuditBuffers::new(2);
     let caller = Caller::host();
-    let accept = |number| {
-        buffers
-            .accept(0, &record(&caller, number), NOW)
-            .unwrap()
-            .ticket
-    };
+    let accept = |number| buffers.accept(0, &record(&caller, number), NOW).unwrap().ticket;
     let mut tickets = vec![accept(0)];
     {
         let _held = buffers.hold(0);
@@ -142,10 +121,7 @@ fn a_caller_whose_home_is_held_goes_elsewhere_and_never_back_in_the_order() {
     buffers.swap_out();
     assert_eq!(tickets[4], Ticket::new(2, 0), "home again");
     assert!(tickets.is_sorted(), "{tickets:?}");
-    let places: Vec<_> = blocks
-        .try_iter()
-        .map(|block| block.place().unwrap())
-        .collect();
+    let places: Vec<_> = blocks.try_iter().map(|block| block.place().unwrap()).collect();
     assert_eq!(places, [tickets[0], tickets[1], tickets[4]]);
 }
 
@@ -157,10 +133,7 @@ fn a_caller_of_a_later_home_does_not_go_to_a_stripe_that_is_collected_before_its
     let home = accept(0).unwrap().ticket;
     let _held = [2, 3, 4].map(|stripe| buffers.hold(stripe));
     let before_home = accept(1);
-    assert!(
-        matches!(before_home, Err(Refused::Full { .. })),
-        "{home:?}, {before_home:?}"
-    );
+    assert!(matches!(before_home, Err(Refused::Full { .. })), "{home:?}, {before_home:?}");
 }
 
 #[test]
@@ -179,16 +152,7 @@ fn guarantee_10_full_buffers_refuse_and_lose_nothing_that_was_accepted() {
     };
     // Three stripes are open to a caller of one home; they ring once each.
     let refused = fill(&mut accepted, &mut rings);
-    assert!(
-        matches!(
-            refused,
-            Refused::Full {
-                limit: "audit buffer",
-                ..
-            }
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Refused::Full { limit: "audit buffer", .. }), "{refused:?}");
     assert_eq!(rings, 3);
     // While the sink holds what was swapped out, the other buffers fill, and then that is all.
     let mut before = 0;
@@ -203,12 +167,7 @@ fn guarantee_10_full_buffers_refuse_and_lose_nothing_that_was_accepted() {
     trail.step(Step::Take);
     // The sink takes everything else; what has no buffer to leave in leaves when there is one.
     let written = trail.written.clone();
-    let Trail {
-        buffers,
-        writer,
-        steps,
-        ..
-    } = trail;
+    let Trail { buffers, writer, steps, .. } = trail;
     drop(steps);
     while u64::try_from(written.0.lock().unwrap().len()).unwrap() < accepted {
         buffers.swap_out();

@@ -11,10 +11,7 @@ use crate::error::Refused;
 use crate::limits::AUDIT_DEADLINE;
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
 #[test]
@@ -42,13 +39,7 @@ fn guarantee_4_a_sink_that_fails_or_panics_gets_the_same_records_again_in_order(
     assert_eq!(written.numbers(), [1, 2]);
     let sequences: Vec<_> = written.all().iter().map(|record| record.sequence).collect();
     assert_eq!(sequences, [1, 2]);
-    assert_eq!(
-        report,
-        WriterReport {
-            next_sequence: 3,
-            unwritten: 0
-        }
-    );
+    assert_eq!(report, WriterReport { next_sequence: 3, unwritten: 0 });
     assert_eq!(counts.failures.load(Ordering::Relaxed), 2);
     assert_eq!(counts.records.load(Ordering::Relaxed), 2);
     assert_eq!(buffers.health().state(boot), SinkState::Ended);
@@ -68,14 +59,8 @@ fn guarantee_4_a_sink_that_blocks_refuses_callers_after_its_deadline_and_recover
     let blocked = trail.buffers.health().state(trail.clock.boot());
     assert!(matches!(blocked, SinkState::Failing(_)));
     trail.steps.send(Step::Take).unwrap();
-    assert_eq!(
-        block_on(trail.buffers.confirmed().written(accepted.ticket)),
-        Ok(())
-    );
-    assert_eq!(
-        trail.buffers.health().state(trail.clock.boot()),
-        SinkState::Healthy
-    );
+    assert_eq!(block_on(trail.buffers.confirmed().written(accepted.ticket)), Ok(()));
+    assert_eq!(trail.buffers.health().state(trail.clock.boot()), SinkState::Healthy);
     let _ = trail.accept(0, 4).unwrap();
     let (_, written) = trail.end();
     assert_eq!(written.numbers(), [1, 2, 4]);
@@ -111,9 +96,7 @@ fn a_waiter_whose_writer_ends_without_its_record_is_told_so() {
     trail.step(Step::Fail);
     assert_eq!(trail.writer.join().unwrap().unwritten, 1);
     assert_eq!(block_on(waiter), Err(WriterEnded));
-    let refused = trail
-        .buffers
-        .accept(0, &record(&Caller::host(), 2), trail.clock.boot());
+    let refused = trail.buffers.accept(0, &record(&Caller::host(), 2), trail.clock.boot());
     assert_eq!(refused, Err(Refused::AuditUnavailable));
 }
 
@@ -125,14 +108,9 @@ fn guarantee_4_brakes_are_never_refused_and_their_records_go_first_when_the_sink
     trail.asks.recv().unwrap();
     let _ = trail.accept(0, 2).unwrap();
     trail.buffers.swap_out();
-    trail
-        .clock
-        .advance(AUDIT_DEADLINE + Duration::from_millis(1));
+    trail.clock.advance(AUDIT_DEADLINE + Duration::from_millis(1));
     let caller = Caller::host();
-    let brake = RecordRef {
-        operation: Operation::Disable,
-        ..record(&caller, 3)
-    };
+    let brake = RecordRef { operation: Operation::Disable, ..record(&caller, 3) };
     let audited = trail.buffers.accept_brake(0, &brake, trail.clock.boot());
     assert_eq!(audited, BrakeAudit::Late);
     trail.buffers.swap_out();
@@ -146,9 +124,7 @@ fn guarantee_4_brakes_are_never_refused_and_their_records_go_first_when_the_sink
 #[test]
 fn a_brake_is_audited_like_any_other_while_the_sink_works() {
     let trail = Trail::new(1);
-    let audited = trail
-        .buffers
-        .accept_brake(0, &record(&Caller::host(), 1), NOW);
+    let audited = trail.buffers.accept_brake(0, &record(&Caller::host(), 1), NOW);
     assert!(matches!(audited, BrakeAudit::Accepted(_)));
     let (_, written) = trail.end();
     assert!(!written.all()[0].late);
@@ -176,17 +152,10 @@ fn refusals_are_one_record_per_class_and_second_in_every_state() {
         .iter()
         .map(|record| {
             assert_eq!(record.operation, Operation::Refusals);
-            (
-                record.generation,
-                record.outcome.class().unwrap().name(),
-                record.count,
-            )
+            (record.generation, record.outcome.class().unwrap().name(), record.count)
         })
         .collect();
-    assert_eq!(
-        told,
-        [(1, "frozen", 1), (1, "stopped", 1000), (3, "stopped", 1)]
-    );
+    assert_eq!(told, [(1, "frozen", 1), (1, "stopped", 1000), (3, "stopped", 1)]);
 }
 
 #[test]

@@ -83,22 +83,14 @@ fn guideline_m1_events_under_rustfs_kms_have_the_documented_fields() {
         resource: Some(Resource::new("photos", Some("cat.jpg")).unwrap()),
         latency: core::time::Duration::from_micros(12),
         generation: 2,
-        ..RecordRef::event(
-            &caller,
-            Operation::GenerateDataKey,
-            WallTime::from_millis(5),
-        )
+        ..RecordRef::event(&caller, Operation::GenerateDataKey, WallTime::from_millis(5))
     };
     let denied = RecordRef {
         stage: Stage::Outcome,
         outcome: Outcome::Failed(ErrorClass::KeyDisabled),
         ..RecordRef::event(&caller, Operation::Rotate, WallTime::from_millis(6))
     };
-    let intent = RecordRef {
-        stage: Stage::Intent,
-        outcome: Outcome::Pending,
-        ..denied
-    };
+    let intent = RecordRef { stage: Stage::Intent, outcome: Outcome::Pending, ..denied };
     let seen = events(|buffers| {
         for record in [done, intent, denied] {
             let _ = buffers.accept(0, &record, NOW).unwrap();
@@ -135,37 +127,21 @@ fn guideline_m1_events_under_rustfs_kms_have_the_documented_fields() {
     for absent in ["key", "key_version", "bucket", "object"] {
         assert!(!refusal.contains_key(absent), "{absent}");
     }
-    assert_eq!(
-        (&*seen[1].2["stage"], &*seen[1].2["outcome"]),
-        ("intent", "pending")
-    );
+    assert_eq!((&*seen[1].2["stage"], &*seen[1].2["outcome"]), ("intent", "pending"));
 }
 
 #[test]
 fn guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event() {
     const PLANTED: &str = "planted-5d1f";
     let context = EncryptionContext::new().with("patient", PLANTED).unwrap();
-    let duplicate = context
-        .with("patient", PLANTED)
-        .map(drop)
-        .map_err(Error::from);
-    let problem = ConfigProblem {
-        line: Some(3),
-        field: PLANTED.to_owned(),
-        problem: PLANTED.to_owned(),
-    };
+    let duplicate = context.with("patient", PLANTED).map(drop).map_err(Error::from);
+    let problem =
+        ConfigProblem { line: Some(3), field: PLANTED.to_owned(), problem: PLANTED.to_owned() };
     let results = [
         duplicate,
-        Err(Error::Config(ConfigErrors {
-            problems: vec![problem],
-        })),
-        Err(Error::Object(ObjectError::Io(std::io::Error::other(
-            PLANTED,
-        )))),
-        Err(Error::Key(KeyError::Invalid {
-            field: PLANTED,
-            problem: PLANTED,
-        })),
+        Err(Error::Config(ConfigErrors { file: None, problems: vec![problem] })),
+        Err(Error::Object(ObjectError::Io(std::io::Error::other(PLANTED)))),
+        Err(Error::Key(KeyError::Invalid { field: PLANTED, problem: PLANTED })),
         Err(Error::ApiMisuse(PLANTED)),
         Err(Error::Unreachable(PLANTED)),
     ];
@@ -179,10 +155,7 @@ fn guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event() {
             let _ = buffers.accept(0, &record, NOW).unwrap();
         }
     });
-    let classes: Vec<_> = seen
-        .iter()
-        .map(|(_, _, fields)| fields["error"].as_str())
-        .collect();
+    let classes: Vec<_> = seen.iter().map(|(_, _, fields)| fields["error"].as_str()).collect();
     let expected = [
         "invalid-request",
         "invalid-configuration",

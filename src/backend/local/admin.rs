@@ -53,9 +53,7 @@ pub fn init(config: &LocalConfig, options: InitOptions) -> Result<KeystoreInfo, 
         return Err(KeystoreError::new(path, KeystoreProblem::AlreadyInitialised).into());
     }
     // What an unfinished `init` left. Its header goes last: it is what allows the others to go.
-    let leftovers = names
-        .iter()
-        .filter(|name| *name != LOCK && *name != HEADER_INIT);
+    let leftovers = names.iter().filter(|name| *name != LOCK && *name != HEADER_INIT);
     for name in leftovers {
         disk.remove(name)?;
     }
@@ -74,13 +72,7 @@ pub fn init(config: &LocalConfig, options: InitOptions) -> Result<KeystoreInfo, 
     let mut make = |name: &str, listed: String, bytes: &[u8]| {
         let digest = sha256(&[bytes]);
         let acceptances = 0;
-        files.insert(
-            listed,
-            Listed {
-                digest,
-                acceptances,
-            },
-        );
+        files.insert(listed, Listed { digest, acceptances });
         disk.create_file(name, bytes).map(drop)
     };
     make(HEADER_INIT, HEADER.to_owned(), &header.encode())?;
@@ -88,11 +80,7 @@ pub fn init(config: &LocalConfig, options: InitOptions) -> Result<KeystoreInfo, 
     if let Some(record) = default_key {
         let nonce = draw(&disk, &random)?;
         let file = record::file_name(&record.id);
-        make(
-            &file,
-            file.clone(),
-            &record::seal(&record, id, &keys.record, nonce),
-        )?;
+        make(&file, file.clone(), &record::seal(&record, id, &keys.record, nonce))?;
     }
     let (history, link) = (draw(&disk, &random)?, draw(&disk, &random)?);
     let mut manifest = Manifest::new(id, history, 1, link, files);
@@ -144,10 +132,8 @@ pub fn change_root_key(config: &LocalConfig, new: &RootKey) -> Result<(), Error>
     let random = RandomPool::new(1, true);
     let found = Found::examine(config, &AtomicBool::new(false))?;
     let failed = |_| no_randomness(&config.directory);
-    let fresh = Fresh {
-        salt: random.array(0).map_err(failed)?,
-        nonce: random.array(0).map_err(failed)?,
-    };
+    let fresh =
+        Fresh { salt: random.array(0).map_err(failed)?, nonce: random.array(0).map_err(failed)? };
     let Header { id, created, .. } = found.header;
     let header = Header::lock(id, created, new, &found.keystore_key, fresh)?;
     let (mut store, _) = settle(found, &config.anchor)?;
@@ -177,10 +163,7 @@ fn refuse_existing(disk: &Disk, names: &[String]) -> Result<(), KeystoreError> {
     let has = |name: &str| names.iter().any(|found| found == name);
     if has(HEADER) {
         let path = disk.path();
-        return Err(KeystoreError::new(
-            path,
-            KeystoreProblem::AlreadyInitialised,
-        ));
+        return Err(KeystoreError::new(path, KeystoreProblem::AlreadyInitialised));
     }
     let unfinished = has(HEADER_INIT);
     for name in names {

@@ -121,11 +121,7 @@ impl Mark {
         bytes.extend_from_slice(&manifest.link);
         let mac = keys.anchor.mac(&[&bytes]);
         bytes.extend_from_slice(&mac);
-        Self(
-            bytes
-                .try_into()
-                .expect("the fields above are 109 bytes long"),
-        )
+        Self(bytes.try_into().expect("the fields above are 109 bytes long"))
     }
 
     /// Whether it is a mark of the keystore with these keys.
@@ -167,11 +163,7 @@ impl Mark {
             1 => manifest.earlier_link,
             _ => None,
         };
-        if expected == Some(self.link()) {
-            Ok(())
-        } else {
-            Err(KeystoreProblem::AnchorMismatch)
-        }
+        if expected == Some(self.link()) { Ok(()) } else { Err(KeystoreProblem::AnchorMismatch) }
     }
 }
 
@@ -212,6 +204,24 @@ impl Anchor {
         }
     }
 
+    /// Makes a mark durable that was found: a killed process may not have lived to.
+    pub(super) fn sync(&self) -> Result<(), KeystoreError> {
+        match self {
+            Self::None | Self::Host(_) => Ok(()),
+            Self::File(path) => open_file(path)?.0.sync().map_err(|_| unavailable(path)),
+        }
+    }
+
+    /// Whether `other` keeps the mark in the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(this), Self::File(other)) => this == other,
+            (Self::Host(this), Self::Host(other)) => Arc::ptr_eq(this, other),
+            (Self::None, Self::None) => true,
+            (Self::File(_) | Self::Host(_) | Self::None, _) => false,
+        }
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         match self {
             Self::None => false,
@@ -231,9 +241,7 @@ impl Anchor {
 fn open_file(path: &Path) -> Result<(Disk, String), KeystoreError> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| KeystoreError::new(path, KeystoreProblem::NotAFile))?;
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let disk = Disk::open(parent.unwrap_or(Path::new(".")), Access::Shared)
         .map_err(|_| unavailable(path))?;
     Ok((disk, name.to_owned()))

@@ -17,20 +17,14 @@ impl<'a> Reader<'a> {
 
     /// The next `count` bytes.
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], KeystoreProblem> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(count)
-            .ok_or(KeystoreProblem::Truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(KeystoreProblem::Truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
     /// The next `N` bytes.
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], KeystoreProblem> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(KeystoreProblem::Truncated)?;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(KeystoreProblem::Truncated)?;
         self.rest = rest;
         Ok(*taken)
     }

@@ -24,11 +24,7 @@ impl LocalConfig {
     /// The keystore in `directory`, opened by `root_key`, with its mark in `anchor`.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>, root_key: RootKey, anchor: Anchor) -> Self {
-        Self {
-            directory: directory.into(),
-            root_key,
-            anchor,
-        }
+        Self { directory: directory.into(), root_key, anchor }
     }
 }
 
@@ -49,11 +45,7 @@ impl InitOptions {
     /// A keystore made at `now`, without a key.
     #[must_use]
     pub const fn new(now: WallTime) -> Self {
-        Self {
-            now,
-            default_key: None,
-            cloned_host: false,
-        }
+        Self { now, default_key: None, cloned_host: false }
     }
 }
 

@@ -8,7 +8,7 @@
 //! 3. A file's content is synced before its name is changed, and the directory after.
 //!
 //! In tests every durable step is counted and can be made to fail, to be cut short, or to be the
-//! last one ([`fault`]).
+//! last one (`disk/fault.rs`).
 
 #[cfg(test)]
 pub(super) mod fault;
@@ -64,9 +64,7 @@ impl Disk {
             Ok(()) => {
                 // The umask may have taken bits away.
                 rustix::fs::chmod(path, Mode::RWXU).map_err(fail("setting the mode"))?;
-                let parent = path
-                    .parent()
-                    .filter(|parent| !parent.as_os_str().is_empty());
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
                 Self::open(parent.unwrap_or(Path::new(".")), Access::Shared)?.sync()?;
             }
             Err(Errno::EXIST) => {}
@@ -144,11 +142,11 @@ impl Disk {
         Ok(file)
     }
 
-    /// Takes the lock that is the file `name`; it is held until the descriptor is dropped.
-    pub(super) fn lock(&self, name: &str) -> Result<OwnedFd, KeystoreError> {
+    /// Takes the lock that is the file `name`.
+    pub(super) fn lock(&self, name: &str) -> Result<Lock, KeystoreError> {
         let file = self.open_file(name, OFlags::RDWR)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(file),
+            Ok(()) => Ok(Lock { file, process: rustix::process::getpid() }),
             Err(Errno::WOULDBLOCK) => Err(self.error(name, KeystoreProblem::Locked)),
             Err(errno) => Err(self.error(name, io_problem("locking", errno))),
         }
@@ -220,9 +218,7 @@ impl Disk {
 
     /// Makes the names in the directory durable.
     pub(super) fn sync(&self) -> Result<(), KeystoreError> {
-        self.step("syncing the directory", "", || {
-            rustix::fs::fsync(&self.directory)
-        })?;
+        self.step("syncing the directory", "", || rustix::fs::fsync(&self.directory))?;
         #[cfg(test)]
         fault::directory_synced(&self.path);
         Ok(())
@@ -282,13 +278,26 @@ impl Disk {
         #[cfg(not(test))]
         let done = act();
         done.map_err(|errno| {
-            let path = if name.is_empty() {
-                self.path.clone()
-            } else {
-                self.path.join(name)
-            };
+            let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
             KeystoreError::new(path, io_problem(operation, errno))
         })
+    }
+}
+
+/// The lock (`flock`) of a keystore, given back when dropped.
+pub(super) struct Lock {
+    file: OwnedFd,
+    process: rustix::process::Pid,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that the host is just starting shares the descriptor
+        // from its fork to its exec, and would hold the lock that long. A fork that lives on must
+        // not give back its parent's.
+        if rustix::process::getpid() == self.process {
+            let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        }
     }
 }
 

@@ -95,13 +95,8 @@ impl Header {
             out.copy_from_slice(keystore_key.expose());
             Ok::<(), KeystoreError>(())
         })?;
-        header.tag = rest::seal(
-            unlocker.lock.expose(),
-            &fresh.nonce,
-            &aad,
-            sealed.expose_mut(),
-        )
-        .expect("32 bytes are within the mode's bounds");
+        header.tag = rest::seal(unlocker.lock.expose(), &fresh.nonce, &aad, sealed.expose_mut())
+            .expect("32 bytes are within the mode's bounds");
         header.sealed = *sealed.expose();
         Ok(header)
     }
@@ -111,20 +106,12 @@ impl Header {
     /// # Errors
     /// With the path of `root` if it cannot be had, else the problem of the header itself.
     pub(super) fn unlock(&self, root: &RootKey) -> Result<Secret<32>, Locked> {
-        let unlocker = root
-            .unlocker(self.stretch, &self.salt)
-            .map_err(Locked::NoRootKey)?;
+        let unlocker = root.unlocker(self.stretch, &self.salt).map_err(Locked::NoRootKey)?;
         verify_slices_are_equal(&unlocker.check, &self.check)
             .map_err(|_| Locked::Header(KeystoreProblem::WrongRootKey))?;
         Secret::fill_with(|key| {
             *key = self.sealed;
-            rest::open(
-                unlocker.lock.expose(),
-                &self.nonce,
-                &self.authenticated(),
-                key,
-                &self.tag,
-            )
+            rest::open(unlocker.lock.expose(), &self.nonce, &self.authenticated(), key, &self.tag)
         })
         .map_err(|_| Locked::Header(KeystoreProblem::Damaged("sealed keystore key")))
     }
@@ -145,9 +132,7 @@ impl Header {
         if bytes.len() > HEADER_BYTES {
             return Err(KeystoreProblem::TooLarge);
         }
-        let (body, digest) = bytes
-            .split_at_checked(DIGEST_AT)
-            .ok_or(KeystoreProblem::Truncated)?;
+        let (body, digest) = bytes.split_at_checked(DIGEST_AT).ok_or(KeystoreProblem::Truncated)?;
         if digest.len() != DIGEST_BYTES {
             return Err(KeystoreProblem::Truncated);
         }
@@ -158,11 +143,7 @@ impl Header {
         let created = WallTime::from_millis(fields.u64()?);
         let kind = fields.u8()?;
         let salt = fields.array()?;
-        let cost = Cost {
-            memory_kib: fields.u32()?,
-            passes: fields.u32()?,
-            lanes: fields.u32()?,
-        };
+        let cost = Cost { memory_kib: fields.u32()?, passes: fields.u32()?, lanes: fields.u32()? };
         let stretch = match kind {
             KIND_KEY if cost == NO_COST => Stretch::Key,
             KIND_PASSPHRASE if cost.is_allowed() => Stretch::Argon2id(cost),
@@ -215,8 +196,4 @@ const DIGEST_AT: usize = 166;
 const DIGEST_BYTES: usize = 32;
 const KIND_KEY: u8 = 1;
 const KIND_PASSPHRASE: u8 = 2;
-const NO_COST: Cost = Cost {
-    memory_kib: 0,
-    passes: 0,
-    lanes: 0,
-};
+const NO_COST: Cost = Cost { memory_kib: 0, passes: 0, lanes: 0 };

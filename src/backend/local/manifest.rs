@@ -156,12 +156,7 @@ impl Manifest {
         let link = key.mac(&[&self.chain, &bytes]);
         bytes.extend_from_slice(&link);
         let file = file.to_owned();
-        let open = Open {
-            file,
-            before,
-            after,
-            link,
-        };
+        let open = Open { file, before, after, link };
         (open, bytes)
     }
 
@@ -176,10 +171,7 @@ impl Manifest {
     }
 
     fn apply(&mut self, open: Open, chain: Digest) {
-        let listed = Listed {
-            digest: open.after,
-            acceptances: 0,
-        };
+        let listed = Listed { digest: open.after, acceptances: 0 };
         self.files.insert(open.file, listed);
         self.generation = self.generation.wrapping_add(1);
         self.earlier_link = Some(self.link);
@@ -200,9 +192,7 @@ impl Manifest {
         let mut at = bytes.len() - fields.left();
         let mut closed = at;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let chain = open
-                .as_ref()
-                .map_or(manifest.chain, |open: &Open| open.link);
+            let chain = open.as_ref().map_or(manifest.chain, |open: &Open| open.link);
             let Some(entry) = Entry::read(rest, &chain, key) else {
                 if is_torn(rest, at) {
                     break;
@@ -221,12 +211,7 @@ impl Manifest {
             }
         }
         let offset = |at: usize| u64::try_from(at).expect("a file's length fits 64 bits");
-        Ok(Replayed {
-            manifest,
-            open,
-            closed_bytes: offset(closed),
-            whole_bytes: offset(at),
-        })
+        Ok(Replayed { manifest, open, closed_bytes: offset(closed), whole_bytes: offset(at) })
     }
 
     /// Whether the log has grown so far that a snapshot pays: entries beyond twice the number of
@@ -262,14 +247,8 @@ fn read_snapshot(
     let mut files = BTreeMap::new();
     for _ in 0..count {
         let name = read_name(fields).ok_or(KeystoreProblem::Damaged("file name"))?;
-        let listed = Listed {
-            digest: fields.array()?,
-            acceptances: fields.u16()?,
-        };
-        if files
-            .last_key_value()
-            .is_some_and(|(last, _)| *last >= name)
-        {
+        let listed = Listed { digest: fields.array()?, acceptances: fields.u16()? };
+        if files.last_key_value().is_some_and(|(last, _)| *last >= name) {
             return Err(KeystoreProblem::Damaged("order of files"));
         }
         files.insert(name, listed);
@@ -300,11 +279,9 @@ impl Entry {
         let kind = fields.u8().ok()?;
         let generation = fields.u64().ok()?;
         let change = match kind {
-            KIND_INTENT => Some((
-                read_name(&mut fields)?,
-                fields.array().ok()?,
-                fields.array().ok()?,
-            )),
+            KIND_INTENT => {
+                Some((read_name(&mut fields)?, fields.array().ok()?, fields.array().ok()?))
+            }
             KIND_DONE => None,
             _ => return None,
         };
@@ -319,12 +296,7 @@ impl Entry {
             after,
             link: mac,
         });
-        Some(Self {
-            generation,
-            change,
-            mac,
-            bytes: bytes.len() - fields.left(),
-        })
+        Some(Self { generation, change, mac, bytes: bytes.len() - fields.left() })
     }
 }
 
@@ -371,8 +343,9 @@ const NAME_BYTES_MAX: usize = 255;
 const INTENT_BYTES_MAX: usize = 1 + 8 + 1 + NAME_BYTES_MAX + 3 * 32;
 const SECTOR_BYTES: usize = 512;
 
-/// Fewest changes between two snapshots: under 1 MiB of log, read in milliseconds.
-const COMPACT_INTENTS_MIN: usize = 4096;
+/// Fewest changes between two snapshots: under 1 MiB of log, read in milliseconds. Tests reach it
+/// sooner.
+const COMPACT_INTENTS_MIN: usize = if cfg!(test) { 64 } else { 4096 };
 
 /// Largest manifest: a million files and two million changes of them, the longest names throughout.
 pub(super) const MANIFEST_BYTES_MAX: usize =

@@ -73,8 +73,7 @@ pub(super) fn file_name(id: &KeyId) -> String {
 
 /// Whether `name` could be the file of a key.
 pub(super) fn is_file_name(name: &str) -> bool {
-    name.strip_suffix(FILE_SUFFIX)
-        .is_some_and(|stem| !stem.is_empty())
+    name.strip_suffix(FILE_SUFFIX).is_some_and(|stem| !stem.is_empty())
 }
 
 /// The file of `record`.
@@ -125,16 +124,10 @@ pub(super) fn open(
     if head.left() != 0 {
         return Err(KeystoreProblem::Damaged("length"));
     }
-    let (clear, sealed) = file
-        .expose_mut()
-        .split_at_mut_checked(body_at)
-        .ok_or(KeystoreProblem::Truncated)?;
-    let aad = clear
-        .get(..HEAD_BYTES + id_len)
-        .ok_or(KeystoreProblem::Truncated)?;
-    let body = sealed
-        .get_mut(..body_len)
-        .ok_or(KeystoreProblem::Truncated)?;
+    let (clear, sealed) =
+        file.expose_mut().split_at_mut_checked(body_at).ok_or(KeystoreProblem::Truncated)?;
+    let aad = clear.get(..HEAD_BYTES + id_len).ok_or(KeystoreProblem::Truncated)?;
+    let body = sealed.get_mut(..body_len).ok_or(KeystoreProblem::Truncated)?;
     rest::open(key.expose(), &nonce, aad, body, &tag)
         .map_err(|_| KeystoreProblem::Damaged("seal"))?;
     decode(id, body).map_err(|problem| match problem {
@@ -144,7 +137,7 @@ pub(super) fn open(
     })
 }
 
-fn encode(record: &KeyRecord) -> SecretBuffer {
+pub(super) fn encode(record: &KeyRecord) -> SecretBuffer {
     let mut body = SecretBuffer::with_capacity(256 + 64 * record.versions.len());
     body.push(&record.created.as_millis().to_be_bytes());
     let (state, at) = match record.state {
@@ -195,7 +188,7 @@ fn encode_version(version: &VersionRecord, body: &mut SecretBuffer) {
     }
 }
 
-fn decode(id: KeyId, body: &[u8]) -> Result<KeyRecord, KeystoreProblem> {
+pub(super) fn decode(id: KeyId, body: &[u8]) -> Result<KeyRecord, KeystoreProblem> {
     let mut fields = Reader::new(body);
     let created = WallTime::from_millis(fields.u64()?);
     let state = fields.u8()?;
@@ -203,10 +196,7 @@ fn decode(id: KeyId, body: &[u8]) -> Result<KeyRecord, KeystoreProblem> {
     let state = match (state, at.as_millis()) {
         (0, 0) => KeyState::Enabled,
         (1, 0) => KeyState::Disabled,
-        (2 | 3, _) => KeyState::PendingDeletion {
-            at,
-            was_enabled: state == 2,
-        },
+        (2 | 3, _) => KeyState::PendingDeletion { at, was_enabled: state == 2 },
         (4, 0) => KeyState::Destroyed,
         _ => return Err(KeystoreProblem::Damaged("state")),
     };
@@ -308,10 +298,7 @@ fn decode_versions(
             }
             VersionState::Destroyed => None,
         };
-        versions.push(Arc::new(VersionRecord {
-            material,
-            ..version
-        }));
+        versions.push(Arc::new(VersionRecord { material, ..version }));
     }
     Ok(versions)
 }
@@ -321,15 +308,12 @@ fn text(fields: &mut Reader<'_>, len: usize, max: usize) -> Result<String, Keyst
         return Err(KeystoreProblem::Damaged("text"));
     }
     let text = core::str::from_utf8(fields.take(len)?);
-    text.map(str::to_owned)
-        .map_err(|_| KeystoreProblem::Damaged("text"))
+    text.map(str::to_owned).map_err(|_| KeystoreProblem::Damaged("text"))
 }
 
 /// A length that the limits of keys keep within its field.
 fn length<T: TryFrom<usize>>(len: usize) -> T {
-    T::try_from(len)
-        .ok()
-        .expect("the limits of a key's fields fit their lengths on disk")
+    T::try_from(len).ok().expect("the limits of a key's fields fit their lengths on disk")
 }
 
 const MAGIC: &[u8; 4] = b"PCKR";

@@ -84,11 +84,7 @@ pub(super) struct Cost {
 impl Cost {
     /// The second recommended option of RFC 9106, section 4: 64 MiB, 3 passes, 4 lanes. About 0.15
     /// seconds.
-    pub(super) const DEFAULT: Self = Self {
-        memory_kib: 64 * 1024,
-        passes: 3,
-        lanes: 4,
-    };
+    pub(super) const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 4 };
 
     /// Whether a header may ask for this: between 8 MiB, or the passphrase is cheap to guess, and
     /// 1 GiB, or a forged header takes the machine's memory.
@@ -129,14 +125,10 @@ impl RootKey {
                 argon2id(variable(name)?.expose(), salt, cost)?
             }
             (Source::Key(_), Stretch::Argon2id(_)) => {
-                return Err(unusable(
-                    "it is a key, and the keystore is under a passphrase",
-                ));
+                return Err(unusable("it is a key, and the keystore is under a passphrase"));
             }
             (Source::Passphrase(_) | Source::PassphraseEnv(_), Stretch::Key) => {
-                return Err(unusable(
-                    "it is a passphrase, and the keystore is under a key",
-                ));
+                return Err(unusable("it is a passphrase, and the keystore is under a key"));
             }
         };
         let expand = |label: &[u8], out: &mut [u8; 32]| {
@@ -207,17 +199,13 @@ pub fn create_root_key_file(path: impl AsRef<Path>) -> Result<(), Error> {
         .map_err(|_| KeystoreError::new(path, KeystoreProblem::NoRandomness))?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    let mut file = options
-        .open(path)
-        .map_err(|e| fail("making the file", &e))?;
+    let mut file = options.open(path).map_err(|e| fail("making the file", &e))?;
     let written = rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o600))
         .map_err(std::io::Error::from)
         .and_then(|()| file.write_all(key.expose()))
         .and_then(|()| file.sync_all())
         .and_then(|()| {
-            let parent = path
-                .parent()
-                .filter(|parent| !parent.as_os_str().is_empty());
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
         });
     if let Err(error) = written {

@@ -1,6 +1,14 @@
 //! What the tests of the local keystore share.
 
+mod bad_input;
+mod changes;
+mod codecs;
+mod crash;
+mod faults;
+mod fixture;
 mod lifecycle;
+mod rollback;
+mod size;
 
 use core::sync::atomic::AtomicBool;
 use std::collections::BTreeMap;
@@ -12,6 +20,7 @@ use futures_util::FutureExt;
 use secrecy::SecretBox;
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::*;
 use crate::key::{KeyPolicy, KeyVersion};
 
@@ -19,13 +28,9 @@ use crate::key::{KeyPolicy, KeyVersion};
 pub(super) const NOW: WallTime = WallTime::from_millis(1_790_000_000_000);
 
 /// A directory for keystores, in memory where there is such a thing: syncing costs nothing there.
-pub(super) fn scratch() -> TempDir {
+pub(in crate::backend) fn scratch() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let dir = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
+    let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     dir.unwrap()
 }
 
@@ -35,22 +40,18 @@ pub(super) fn root(seed: u8) -> RootKey {
     RootKey::Given(Arc::new(SecretBox::new(Box::new(key))))
 }
 
-pub(super) fn config(directory: &Path) -> LocalConfig {
-    LocalConfig::new(directory, root(7), Anchor::None)
-}
-
 /// A configuration for `dir/keys` with its anchor file in `dir/mark`.
-pub(super) fn anchored(dir: &Path) -> LocalConfig {
+pub(in crate::backend) fn anchored(dir: &Path) -> LocalConfig {
     let anchor = Anchor::File(dir.join("mark"));
     LocalConfig::new(dir.join("keys"), root(7), anchor)
 }
 
-pub(super) fn open(config: &LocalConfig) -> Result<LocalBackend, Error> {
+pub(in crate::backend) fn open(config: &LocalConfig) -> Result<LocalBackend, Error> {
     let random = Arc::new(RandomPool::new(1, false));
     LocalBackend::open(config, random, &AtomicBool::new(false))
 }
 
-pub(super) fn id(id: &str) -> KeyId {
+pub(in crate::backend) fn id(id: &str) -> KeyId {
     KeyId::new(id).unwrap()
 }
 
@@ -136,15 +137,10 @@ pub(super) fn essence(record: &KeyRecord) -> String {
         .iter()
         .map(|version| version.material.as_ref().map(|m| hex::encode(m.expose())))
         .collect();
-    format!(
-        "{:?} {:?} {material:?}",
-        record.describe(),
-        record.describe_versions()
-    )
+    format!("{:?} {:?} {material:?}", record.describe(), record.describe_versions())
 }
 
 pub(super) fn essences(backend: &LocalBackend) -> BTreeMap<String, String> {
     let all = backend.records().iter();
-    all.map(|(id, record)| (id.to_string(), essence(record)))
-        .collect()
+    all.map(|(id, record)| (id.to_string(), essence(record))).collect()
 }

@@ -2,9 +2,7 @@
 
 use std::io::Read;
 
-use hmac::{Hmac, KeyInit, Mac};
 use proptest::prelude::*;
-use sha2::Sha512;
 
 use super::*;
 use crate::crypto::aead::TAG_BYTES;
@@ -29,50 +27,33 @@ fn border_sizes() -> impl Iterator<Item = usize> {
 
 fn ends_with(end: io::Result<()>) -> String {
     let error = end.expect_err("the stream does not end well");
-    Error::in_stream(&error)
-        .expect("it is the engine's error")
-        .to_string()
+    Error::in_stream(&error).expect("it is the engine's error").to_string()
 }
 
 fn is_cut_by(end: &io::Result<()>, matches: impl FnOnce(&Error) -> bool) -> bool {
-    end.as_ref()
-        .err()
-        .and_then(Error::in_stream)
-        .is_some_and(matches)
+    end.as_ref().err().and_then(Error::in_stream).is_some_and(matches)
 }
 
 fn is_bad(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Object(ObjectError::DoesNotOpen | ObjectError::Malformed(_))
-    )
+    matches!(error, Error::Object(ObjectError::DoesNotOpen | ObjectError::Malformed(_)))
 }
 
 /// `changed` must not open, and what is released must be whole chunks of `plain` from before the
 /// first byte in which it differs from `sealed`.
 fn fails(object: &Object, plain: &[u8], sealed: &[u8], changed: &[u8], what: &str) {
-    let bad = sealed
-        .iter()
-        .zip(changed)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let bad = sealed.iter().zip(changed).take_while(|(a, b)| a == b).count();
     let (released, end) = object.opened(changed);
     assert!(is_cut_by(&end, is_bad), "{what} at {bad}: {end:?}");
     let good = bad.saturating_sub(HEADER_BYTES) / SEALED_CHUNK_BYTES * CHUNK_BYTES;
-    assert!(
-        released.len() <= good,
-        "{what} at {bad} releases {}",
-        released.len()
-    );
+    assert!(released.len() <= good, "{what} at {bad} releases {}", released.len());
     assert_eq!(released.len() % CHUNK_BYTES, 0, "{what} at {bad}");
     assert!(plain.starts_with(&released), "{what} at {bad}");
 }
 
 #[test]
 fn every_form_agrees_byte_for_byte_at_every_border() {
-    for (suite, size) in SUITES
-        .into_iter()
-        .flat_map(|suite| border_sizes().map(move |n| (suite, n)))
+    for (suite, size) in
+        SUITES.into_iter().flat_map(|suite| border_sizes().map(move |n| (suite, n)))
     {
         let object = Object::of(suite);
         let plain = plaintext(size);
@@ -104,7 +85,11 @@ fn every_form_agrees_byte_for_byte_at_every_border() {
 }
 
 /// HKDF-Expand-SHA-512 (RFC 5869, section 2.3), by another implementation than the engine's.
+#[cfg(feature = "local")]
 fn expand(key: &[u8], info: &[u8], len: usize) -> Vec<u8> {
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::Sha512;
+
     let (mut out, mut block) = (Vec::new(), Vec::new());
     for counter in 1.. {
         if out.len() >= len {
@@ -133,8 +118,9 @@ fn siv_objects_are_those_that_other_primitives_make() {
     let mut expected = [&object.salt[..], &derived[44..]].concat();
     for (number, chunk) in plain.chunks(CHUNK_BYTES).enumerate() {
         let mut nonce: [u8; 12] = derived[32..44].try_into().unwrap();
-        nonce[11] ^= (number & 255) as u8;
-        nonce[10] ^= (number >> 8) as u8;
+        let number = u16::try_from(number).unwrap().to_be_bytes();
+        nonce[10] ^= number[0];
+        nonce[11] ^= number[1];
         let mut chunk = chunk.to_vec();
         let tag = crate::crypto::rest::seal(key, &nonce, &[], &mut chunk).unwrap();
         expected.extend(chunk);
@@ -180,9 +166,7 @@ fn bytes_dropped_repeated_or_put_in_do_not_open() {
         let object = Object::of(suite);
         let plain = plaintext(CHUNK_BYTES + 100);
         let sealed = object.sealed(&plain);
-        let places = (0..sealed.len())
-            .step_by(97)
-            .chain([24, 56, 16_455, 16_456, 16_457]);
+        let places = (0..sealed.len()).step_by(97).chain([24, 56, 16_455, 16_456, 16_457]);
         for at in places.chain([sealed.len() - 1]) {
             let mut changed = sealed.clone();
             changed.remove(at);
@@ -201,23 +185,14 @@ fn bytes_dropped_repeated_or_put_in_do_not_open() {
 
 #[test]
 fn chunks_moved_dropped_repeated_or_appended_do_not_open() {
-    for (suite, last) in SUITES
-        .into_iter()
-        .flat_map(|suite| [(suite, 0), (suite, 9)])
-    {
+    for (suite, last) in SUITES.into_iter().flat_map(|suite| [(suite, 0), (suite, 9)]) {
         let object = Object::of(suite);
         let plain = plaintext(10 * CHUNK_BYTES + last);
         let sealed = object.sealed(&plain);
         let (header, body) = sealed.split_at(HEADER_BYTES);
         let chunks: Vec<&[u8]> = body.chunks(SEALED_CHUNK_BYTES).collect();
         let check = |chunks: &[&[u8]], what: &str| {
-            fails(
-                &object,
-                &plain,
-                &sealed,
-                &[header, &chunks.concat()].concat(),
-                what,
-            );
+            fails(&object, &plain, &sealed, &[header, &chunks.concat()].concat(), what);
         };
         for a in 0..chunks.len() {
             let mut dropped = chunks.clone();
@@ -241,13 +216,7 @@ fn chunks_moved_dropped_repeated_or_appended_do_not_open() {
         // Chunks that were sealed under these very numbers, with the same key and salt.
         let longer = object.sealed(&plaintext(12 * CHUNK_BYTES));
         let spliced = [&sealed[..], &longer[sealed.len()..]].concat();
-        fails(
-            &object,
-            &plain,
-            &sealed,
-            &spliced,
-            "the end of a longer object",
-        );
+        fails(&object, &plain, &sealed, &spliced, "the end of a longer object");
     }
 }
 
@@ -259,46 +228,21 @@ fn another_key_context_suite_or_salt_opens_nothing() {
         let sealed = object.sealed(&plain);
         let other = SUITES.into_iter().find(|&other| other != suite).unwrap();
         let wrong = [
-            Object {
-                key: vec![8; 32],
-                ..object.clone()
-            },
-            Object {
-                key: vec![7; 31],
-                ..object.clone()
-            },
-            Object {
-                context: b"contex".to_vec(),
-                ..object.clone()
-            },
-            Object {
-                context: Vec::new(),
-                ..object.clone()
-            },
-            Object {
-                suite: other,
-                ..object.clone()
-            },
+            Object { key: vec![8; 32], ..object.clone() },
+            Object { key: vec![7; 31], ..object.clone() },
+            Object { context: b"contex".to_vec(), ..object.clone() },
+            Object { context: Vec::new(), ..object.clone() },
+            Object { suite: other, ..object.clone() },
         ];
         for wrong in wrong {
             let (released, end) = wrong.opened(&sealed);
             assert!(is_cut_by(&end, is_bad) && released.is_empty());
         }
-        let salted = Object {
-            salt: [1; 24],
-            ..object.clone()
-        }
-        .sealed(&plain);
+        let salted = Object { salt: [1; 24], ..object.clone() }.sealed(&plain);
         let swapped_salt = [&salted[..24], &sealed[24..]].concat();
         fails(&object, &plain, &sealed, &swapped_salt, "a swapped salt");
         let swapped_header = [&salted[..56], &sealed[56..]].concat();
-        fails(
-            &object,
-            &plain,
-            &sealed,
-            &swapped_header,
-            "a swapped header",
-        );
+        fails(&object, &plain, &sealed, &swapped_header, "a swapped header");
     }
 }
 
@@ -311,10 +255,7 @@ fn a_stream_is_cut_at_the_section_that_the_engine_refuses() {
         let mut reader = object.opening(&*sealed);
         reader.operation.cut_at = cut_at;
         let (released, end) = read_async(&mut reader, &mut constant(1 << 16));
-        assert!(is_cut_by(&end, |error| matches!(
-            error,
-            Error::Refused(Refused::Stopped)
-        )));
+        assert!(is_cut_by(&end, |error| matches!(error, Error::Refused(Refused::Stopped))));
         assert_eq!(end.unwrap_err().kind(), ErrorKind::PermissionDenied);
         assert!(released == plain[..CHUNK_BYTES * usize::try_from(cut_at).unwrap()]);
         assert!(reader.pipe.is_wiped());
@@ -322,10 +263,7 @@ fn a_stream_is_cut_at_the_section_that_the_engine_refuses() {
         reader.operation.cut_at = u64::MAX;
         let (released, end) = read_async(&mut reader, &mut constant(1 << 16));
         assert!(released.is_empty());
-        assert!(is_cut_by(&end, |error| matches!(
-            error,
-            Error::Refused(Refused::Stopped)
-        )));
+        assert!(is_cut_by(&end, |error| matches!(error, Error::Refused(Refused::Stopped))));
         assert!(reader.operation.finished.take().is_empty());
     }
 }
@@ -343,10 +281,7 @@ fn bytes_that_wait_in_the_stream_are_not_released_after_a_cut() {
     let Poll::Ready(Err(error)) = poll_once(&mut reader, 10) else {
         panic!("a cut stream goes on");
     };
-    assert!(matches!(
-        Error::in_stream(&error),
-        Some(Error::Refused(Refused::Stopped))
-    ));
+    assert!(matches!(Error::in_stream(&error), Some(Error::Refused(Refused::Stopped))));
     assert!(reader.pipe.is_wiped());
 
     let mut reader = object.sealing(&*plain, b"prefix");
@@ -391,10 +326,7 @@ fn a_failing_reader_is_never_taken_for_the_end() {
             assert_eq!(end.unwrap_err().kind(), kind);
             assert!(plain.starts_with(&released) && released.len() <= CHUNK_BYTES);
             let (_, end) = read_async(&mut reader, &mut constant(5000));
-            assert!(
-                is_cut_by(&end, is_io),
-                "at {at} the failure did not stick: {end:?}"
-            );
+            assert!(is_cut_by(&end, is_io), "at {at} the failure did not stick: {end:?}");
 
             let mut source = Source::new(&plain[..at.min(plain.len())], constant(at.max(1)));
             source.failure = Some(kind.into());
@@ -429,10 +361,7 @@ fn a_reader_that_claims_more_than_its_room_is_refused() {
     let object = Object::of(Suite::Aes256Gcm);
     let (released, end) = read_blocking(object.opening(Liar), &mut constant(100));
     assert!(released.is_empty());
-    assert!(is_cut_by(&end, |error| matches!(
-        error,
-        Error::ApiMisuse(_)
-    )));
+    assert!(is_cut_by(&end, |error| matches!(error, Error::ApiMisuse(_))));
 }
 
 #[test]
@@ -550,13 +479,9 @@ async fn a_stream_is_a_reader_like_any_other_to_tokio() {
     let object = Object::of(Suite::Aes256Gcm);
     let plain = plaintext(5 * CHUNK_BYTES + 1);
     let (mut sealed, mut opened) = (Vec::new(), Vec::new());
-    tokio::io::copy(&mut object.sealing(&*plain, b""), &mut sealed)
-        .await
-        .unwrap();
+    tokio::io::copy(&mut object.sealing(&*plain, b""), &mut sealed).await.unwrap();
     let mut reader = object.opening(&*sealed);
-    tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut opened)
-        .await
-        .unwrap();
+    tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut opened).await.unwrap();
     assert!(opened == plain);
 }
 

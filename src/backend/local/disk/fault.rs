@@ -20,6 +20,8 @@ pub(in crate::backend::local) enum Fault {
     Abort { at: u64 },
     /// This step fails, a write half done, and all after it.
     Fail { at: u64, errno: Errno },
+    /// The process is killed at this step, and the power cut at the end of what [`revive`]d it.
+    Kill { at: u64, lose: u32, torn: Torn },
     /// The power is cut at this step. Bit n of `lose` says whether the n-th effect that was not
     /// synced is lost.
     Cut { at: u64, lose: u32, torn: Torn },
@@ -40,18 +42,9 @@ pub(in crate::backend::local) enum Torn {
 
 enum Effect {
     Made(PathBuf),
-    Renamed {
-        from: PathBuf,
-        to: PathBuf,
-        moved: Vec<u8>,
-        replaced: Option<Vec<u8>>,
-    },
+    Renamed { from: PathBuf, to: PathBuf, moved: Vec<u8>, replaced: Option<Vec<u8>> },
     Removed(PathBuf, Vec<u8>),
-    Wrote {
-        file: PathBuf,
-        before: Vec<u8>,
-        at: usize,
-    },
+    Wrote { file: PathBuf, before: Vec<u8>, at: usize },
     Truncated(PathBuf, Vec<u8>),
 }
 
@@ -63,25 +56,41 @@ struct Plan {
     /// The step at hand is a write that is cut short.
     short: bool,
     pending: Vec<Effect>,
+    at_stake: u32,
 }
 
 thread_local! {
     static PLAN: RefCell<Option<Plan>> = const { RefCell::new(None) };
 }
 
-/// Runs `act` under `fault`; how many steps there were.
-pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, u64) {
-    let plan = Plan {
-        fault,
-        steps: 0,
-        dead: false,
-        short: false,
-        pending: Vec::new(),
-    };
+/// What came of a plan.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::local) struct Played {
+    /// Durable steps begun.
+    pub(in crate::backend::local) steps: u64,
+    /// Effects that a cut could have lost, each by itself.
+    pub(in crate::backend::local) at_stake: u32,
+}
+
+/// Runs `act` under `fault`. A cut whose step is never reached comes right after `act`.
+pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -> (R, Played) {
+    let plan =
+        Plan { fault, steps: 0, dead: false, short: false, pending: Vec::new(), at_stake: 0 };
     PLAN.set(Some(plan));
     let result = act();
-    let plan = PLAN.take().expect("set above");
-    (result, plan.steps)
+    let mut plan = PLAN.take().expect("set above");
+    if !plan.dead {
+        plan.cut();
+    }
+    (result, Played { steps: plan.steps, at_stake: plan.at_stake })
+}
+
+/// A new process on the disk of the one that was killed.
+pub(in crate::backend::local) fn revive() {
+    with(|plan| {
+        plan.dead = false;
+        plan.short = false;
+    });
 }
 
 pub(super) fn step(operation: &str) -> rustix::io::Result<()> {
@@ -92,7 +101,10 @@ pub(super) fn step(operation: &str) -> rustix::io::Result<()> {
         }
         let at = match plan.fault {
             Fault::Never => return Ok(()),
-            Fault::Abort { at } | Fault::Fail { at, .. } | Fault::Cut { at, .. } => at,
+            Fault::Abort { at }
+            | Fault::Fail { at, .. }
+            | Fault::Kill { at, .. }
+            | Fault::Cut { at, .. } => at,
         };
         if plan.steps != at {
             return Ok(());
@@ -112,11 +124,7 @@ pub(super) fn writing<'a>(dir: &Path, name: &str, at: u64, bytes: &'a [u8]) -> &
             let at = usize::try_from(at).unwrap();
             plan.pending.push(Effect::Wrote { file, before, at });
         }
-        if plan.short {
-            &bytes[..bytes.len() / 2]
-        } else {
-            bytes
-        }
+        if plan.short { &bytes[..bytes.len() / 2] } else { bytes }
     })
     .unwrap_or(bytes)
 }
@@ -193,7 +201,7 @@ pub(super) fn directory_synced(dir: &Path) {
 
 impl Plan {
     fn plays_a_cut(&self) -> bool {
-        matches!(self.fault, Fault::Cut { .. })
+        matches!(self.fault, Fault::Cut { .. } | Fault::Kill { .. })
     }
 
     fn strike(&mut self) -> rustix::io::Result<()> {
@@ -201,14 +209,23 @@ impl Plan {
             Fault::Never => Ok(()),
             Fault::Abort { .. } => std::process::abort(),
             Fault::Fail { errno, .. } => Err(errno),
-            Fault::Cut { lose, torn, .. } => {
-                let pending = core::mem::take(&mut self.pending);
-                for (n, effect) in pending.into_iter().enumerate().rev() {
-                    if lose & (1 << n) != 0 {
-                        effect.undo(torn);
-                    }
-                }
+            Fault::Kill { .. } => Err(Errno::IO),
+            Fault::Cut { .. } => {
+                self.cut();
                 Err(Errno::IO)
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        let (Fault::Cut { lose, torn, .. } | Fault::Kill { lose, torn, .. }) = self.fault else {
+            return;
+        };
+        let pending = core::mem::take(&mut self.pending);
+        self.at_stake = u32::try_from(pending.len()).unwrap();
+        for (n, effect) in pending.into_iter().enumerate().rev() {
+            if lose & (1 << n) != 0 {
+                effect.undo(torn);
             }
         }
     }
@@ -218,12 +235,7 @@ impl Effect {
     fn undo(self, torn: Torn) {
         match self {
             Self::Made(file) => drop(fs::remove_file(file)),
-            Self::Renamed {
-                from,
-                to,
-                moved,
-                replaced,
-            } => {
+            Self::Renamed { from, to, moved, replaced } => {
                 put(&from, &moved);
                 match replaced {
                     Some(bytes) => put(&to, &bytes),

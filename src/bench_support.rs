@@ -1,0 +1,42 @@
+//! What the benches need to see of the inside. Not part of the API: feature `testing`.
+
+pub use crate::audit::bench as audit;
+use crate::gate::{Class, Gate, Scope};
+pub use crate::object::bench as object;
+
+/// An open gate.
+pub struct BenchGate(Gate);
+
+impl Default for BenchGate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BenchGate {
+    /// A gate that lets reads and writes in.
+    #[must_use]
+    pub fn new() -> Self {
+        let gate = Gate::new();
+        assert!(gate.open(gate.latest_shut()), "nobody else has it");
+        Self(gate)
+    }
+
+    /// Runs `section` on this thread's own stripe; false if the gate was shut.
+    #[inline]
+    pub fn pass(&self, section: impl FnOnce(usize)) -> bool {
+        self.0.pass(Class::Read, |permit| section(permit.stripe())).is_ok()
+    }
+
+    /// The same on a given stripe.
+    #[inline]
+    pub fn pass_on(&self, stripe: usize, section: impl FnOnce(usize)) -> bool {
+        self.0.pass_on(stripe, Class::Read, |permit| section(permit.stripe())).is_ok()
+    }
+
+    /// Shuts and opens again.
+    pub fn shut_and_open(&self) {
+        let shut = self.0.shut(Scope::All, 1);
+        assert!(self.0.open(shut), "nobody else has it");
+    }
+}
