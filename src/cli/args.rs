@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// Seals files and manages the keys that do it.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "portcullis", version, after_help = AFTER_HELP)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) global: Global,

@@ -38,23 +38,30 @@ pub(super) async fn make(
     if is_there(&user.mark) && !is_there(&directory.join(HEADER_UNFINISHED)) {
         return Err(gone(user));
     }
-    if let RootKey::File(file) = &user.config.root_key
-        && !is_there(file)
-    {
-        create_root_key_file(file)?;
-    }
+    let root_key = match &user.config.root_key {
+        RootKey::File(file) => {
+            if !is_there(file) {
+                create_root_key_file(file)?;
+            }
+            format!("{} (keep a copy: without it nothing opens)", file.display())
+        }
+        RootKey::Credential(_)
+        | RootKey::Env(_)
+        | RootKey::Given(_)
+        | RootKey::Passphrase(_)
+        | RootKey::PassphraseEnv(_) => "the one that you named".to_owned(),
+    };
     let mut options = InitOptions::new(SystemClock::default().wall());
     options.default_key = Some(KeyId::new(DEFAULT_KEY)?);
     let info = init(&user.config, options)?;
     show.note(&format!(
         "made a keystore of your own in {}\n\
-         \x20 its root key: {:?} (keep a copy: without it nothing opens)\n\
+         \x20 its root key: {root_key}\n\
          \x20 its mark:     {}\n\
          \x20 This is for one person on one machine. In production, keep the root key off this disk\n\
          \x20 (a passphrase or a systemd credential) and the mark on another one, make the keystore\n\
          \x20 with `portcullis keystore init`, and name all of it in a file for --config.",
         directory.display(),
-        user.config.root_key,
         user.mark.display(),
     ));
     Ok(Some(info))

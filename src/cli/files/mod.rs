@@ -71,13 +71,13 @@ pub(super) async fn seal(
     debris: &Debris,
 ) -> Result<(), Failure> {
     let SealArgs { file, output, key, context, force } = args;
-    let output = output.unwrap_or_else(|| default_sealed(&file));
-    if is_standard(&output) && std::io::stdout().is_terminal() {
+    let path = output.unwrap_or_else(|| default_sealed(&file));
+    if is_standard(&path) && std::io::stdout().is_terminal() {
         return Err(Failure::usage("a sealed file is no text for a terminal: give -o FILE"));
     }
     let context = context.read()?;
     let input = Input::open(&file)?;
-    let target = Target::new(&output, force)?;
+    let target = Target::new(&path, force)?;
     let session = Session::start(global, show).await?;
     let key = session.key(key.as_deref())?;
     let progress = Progress::new("sealing", input.len(), *show);
@@ -85,16 +85,11 @@ pub(super) async fn seal(
     let sealed = session.kms.seal(&key, &context, input.counted(&progress)).await?;
     let output = Output::create(target, mode, debris)?;
     let sealed_bytes = copy(sealed, &output).await?;
-    let plain_bytes = progress.done();
     output.finish()?;
+    let plain_bytes = progress.done();
     session.end().await?;
-    let report = Report {
-        input: name(&file),
-        output: output.name(),
-        key: Some(key.as_str()),
-        plain_bytes,
-        sealed_bytes,
-    };
+    let key = Some(key.as_str());
+    let report = Report { input: name(&file), output: name(&path), key, plain_bytes, sealed_bytes };
     answer(show, &output, &report, "sealed", &progress)
 }
 
@@ -105,24 +100,24 @@ pub(super) async fn open(
     debris: &Debris,
 ) -> Result<(), Failure> {
     let OpenArgs { file, output, context, force } = args;
-    let output = match output {
-        Some(output) => output,
+    let path = match output {
+        Some(path) => path,
         None => default_opened(&file)?,
     };
     let context = context.read()?;
     let input = Input::open(&file)?;
-    let target = Target::new(&output, force)?;
+    let target = Target::new(&path, force)?;
     let session = Session::start(global, show).await?;
     let progress = Progress::new("opening", input.len(), *show);
     let mode = input.mode();
     let opened = session.kms.open(&context, input.counted(&progress)).await?;
     let output = Output::create(target, mode, debris)?;
     let plain_bytes = copy(opened, &output).await?;
-    let sealed_bytes = progress.done();
     output.finish()?;
+    let sealed_bytes = progress.done();
     session.end().await?;
-    let report =
-        Report { input: name(&file), output: output.name(), key: None, plain_bytes, sealed_bytes };
+    let (input, output_name) = (name(&file), name(&path));
+    let report = Report { input, output: output_name, key: None, plain_bytes, sealed_bytes };
     answer(show, &output, &report, "opened", &progress)
 }
 

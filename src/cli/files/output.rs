@@ -18,19 +18,18 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{is_standard, name};
+use super::is_standard;
 use crate::cli::failure::Failure;
 use crate::cli::signals::Debris;
 
 /// Where output is to go, found possible before any work is done.
 pub(super) enum Target {
+    /// Standard output.
     Stdout,
     /// A device or a pipe, written as it is.
     Device(PathBuf),
-    File {
-        path: PathBuf,
-        force: bool,
-    },
+    /// A file, which may be replaced with `force`.
+    File { path: PathBuf, force: bool },
 }
 
 impl Target {
@@ -72,7 +71,7 @@ pub(super) struct Output {
 
 enum Kind {
     /// Bytes go where they go at once.
-    Stream(String),
+    Stream,
     /// A file that has no name yet.
     Nameless { path: PathBuf, force: bool },
     /// A file under a temporary name.
@@ -91,12 +90,12 @@ impl Output {
         match target {
             Target::Stdout => {
                 let file = io::stdout().as_fd().try_clone_to_owned().map_err(Failure::output)?;
-                Ok(of(file.into(), Kind::Stream("-".to_owned())))
+                Ok(of(file.into(), Kind::Stream))
             }
             Target::Device(path) => {
                 let file = OpenOptions::new().write(true).open(&path);
                 let file = file.map_err(|e| Failure::io("opening", Some(&path), e))?;
-                Ok(of(file, Kind::Stream(name(&path))))
+                Ok(of(file, Kind::Stream))
             }
             Target::File { path, force } => match nameless(directory(&path), mode) {
                 Some(file) => Ok(of(file, Kind::Nameless { path, force })),
@@ -119,7 +118,7 @@ impl Output {
     /// It exists, or cannot be made durable: nothing has changed.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         let (path, put) = match &self.kind {
-            Kind::Stream(_) => return Ok(()),
+            Kind::Stream => return Ok(()),
             Kind::Nameless { path, force } => (path, self.link(path, *force)),
             Kind::Named { temporary, path, force } => {
                 (path, self.synced().and_then(|()| rename(temporary, path, *force)))
@@ -162,23 +161,15 @@ impl Output {
     /// Whether bytes went to their reader as they came.
     pub(super) fn is_stream(&self) -> bool {
         match self.kind {
-            Kind::Stream(_) => true,
+            Kind::Stream => true,
             Kind::Nameless { .. } | Kind::Named { .. } => false,
-        }
-    }
-
-    /// As it is shown.
-    pub(super) fn name(&self) -> String {
-        match &self.kind {
-            Kind::Stream(name) => name.clone(),
-            Kind::Nameless { path, .. } | Kind::Named { path, .. } => name(path),
         }
     }
 
     /// `operation` on it failed.
     pub(super) fn failed(&self, operation: &str, error: io::Error) -> Failure {
         match &self.kind {
-            Kind::Stream(_) => Failure::output(error),
+            Kind::Stream => Failure::output(error),
             Kind::Nameless { path, .. } | Kind::Named { path, .. } => {
                 Failure::io(operation, Some(path), error)
             }
