@@ -4,12 +4,12 @@
 //! became of them. It is the only file that sends: actix bounds a mailbox by its capacity *and one
 //! message per clone of its address*, so any path around this one has no bound.
 //!
-//! 1. At most [`MAILBOX_MAX`] messages of a port are queued or being handled, however many clones
-//!    and threads ask. A message's place is taken before it is queued and given back when its
-//!    handling ends, or when it is dropped.
+//! 1. At most [`MAILBOX_MAX`](crate::limits::MAILBOX_MAX) messages of a port are queued or being
+//!    handled, however many clones and threads ask. A message's place is taken before it is queued
+//!    and given back when its handling ends, or when it is dropped.
 //! 2. Every message leaves [`Stage::Queued`] exactly once, by one exchange; who wins it says what
 //!    became of the message and counts it. So [`Refused`] means that it never began, and
-//!    [`OutcomeUnknown`] that it did.
+//!    [`OutcomeUnknown`](crate::error::OutcomeUnknown) that it did.
 //! 3. A message that ended any other way than by beginning is never begun.
 //! 4. A closed port stays closed, whoever installs an address, until it is reopened on purpose.
 //!
@@ -153,8 +153,8 @@ impl<A: Actor> Port<A> {
     ///
     /// # Errors
     ///
-    /// [`Refused`] if the message never began, [`OutcomeUnknown`] if it did and its answer is lost
-    /// or later than `deadline` from now, and what the actor answers.
+    /// [`Refused`] if the message never began, [`OutcomeUnknown`](crate::error::OutcomeUnknown) if
+    /// it did and its answer is lost or later than `deadline` from now, and what the actor answers.
     pub(crate) fn ask<M, R>(
         &self,
         message: M,

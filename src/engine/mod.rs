@@ -71,7 +71,7 @@ impl Engine {
     /// An engine that runs with `config`.
     ///
     /// # Errors
-    /// Those of [`Self::new`], and of [`Kms::configure`] and [`Kms::start`].
+    /// Those of [`Self::launch`], and of [`Kms::configure`] and [`Kms::start`].
     pub async fn start(config: Config) -> Result<Self, Error> {
         let engine = Self::launch(EngineOptions::default()).await?;
         engine.kms.configure(config).await?;

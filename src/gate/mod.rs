@@ -2,7 +2,7 @@
 //!
 //! It owns the answer to "may this start now" and "is anybody still in there". Work that touches
 //! keys runs as a *section* under a [`Permit`], on the caller's own thread. [`Gate::shut`] refuses
-//! new sections at once; [`Gate::quiesce`] waits for those under way, and only for those.
+//! new sections at once; [`quiesce`](Gate::quiesce_owned) waits for those under way, and only for those.
 //!
 //! ```text
 //! pass(class, |permit| ..) -> R | Closed(why)   a section: synchronous, short, no wait of any kind

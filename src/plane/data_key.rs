@@ -11,7 +11,7 @@ use super::{
 };
 use crate::audit::Operation;
 use crate::context::{CanonicalContext, ContextKind, EncryptionContext};
-use crate::crypto::commitment::{self, Committed};
+use crate::crypto::commitment::{self, COMMITMENT_BYTES, Committed};
 use crate::crypto::digest::sha256;
 use crate::envelope::{
     Aad, DataKeySpec, Envelope, Named, Purpose, Under, WRAP_NONCE_BYTES, WRAP_OVERHEAD_BYTES,
@@ -26,9 +26,29 @@ use crate::limits::DATA_KEY_BYTES_MAX;
 use crate::secret::StackKey;
 use crate::secret::slots::SlotHandle;
 
-/// A key that was made or opened, in the section that works with it.
-pub(crate) struct Unwrapped {
-    pub(crate) key: StackKey,
+/// What a data key is bound to, beside the version that wraps it.
+pub(crate) struct Binding<'a> {
+    pub(crate) purpose: Purpose,
+    pub(crate) spec: DataKeySpec,
+    pub(crate) key_id: &'a str,
+    /// SHA-256 of the canonical context.
+    pub(crate) context: &'a [u8; 32],
+}
+
+impl<'a> Binding<'a> {
+    fn committed(&self) -> Committed<'a> {
+        Committed {
+            purpose: self.purpose.code(),
+            spec: self.spec.code(),
+            key_id: self.key_id.as_bytes(),
+            context: self.context,
+        }
+    }
+}
+
+/// The version under which a key was wrapped.
+#[derive(Clone, Copy)]
+pub(crate) struct WrappedUnder {
     pub(crate) version: KeyVersion,
     pub(crate) tag: VersionTag,
 }
@@ -66,10 +86,12 @@ impl Plane {
         self.section(Class::Write, |section| {
             let mut record = section.record(call, operation)?;
             record.key = Some(key);
-            let made = section.wrap_new(call, key, Purpose::DataKey, spec, &bound.digest);
-            let made = made.and_then(|(wrapped, made)| {
-                record.version = Some(made.version);
-                let lease = if keep { Some(section.lease(&made.key)?) } else { None };
+            let mut data_key = StackKey::blank();
+            let to =
+                Binding { purpose: Purpose::DataKey, spec, key_id: key, context: &bound.digest };
+            let made = section.wrap_new(call, &to, &mut data_key).and_then(|(wrapped, under)| {
+                record.version = Some(under.version);
+                let lease = if keep { Some(section.lease(&data_key)?) } else { None };
                 Ok((wrapped, lease))
             });
             section.release(&record, made, |(_, lease)| section.forget(lease.as_ref()))
@@ -89,9 +111,10 @@ impl Plane {
         self.section(Class::Read, |section| {
             let mut record = section.record(call, Operation::DecryptDataKey)?;
             name_key(&mut record, key.as_ref(), &envelope);
+            let mut data_key = StackKey::blank();
             let lease = section
-                .unwrap(&envelope, Purpose::DataKey, &bound.digest)
-                .and_then(|unwrapped| section.lease(&unwrapped.key));
+                .unwrap(&envelope, Purpose::DataKey, &bound.digest, &mut data_key)
+                .and_then(|_| section.lease(&data_key));
             section.release(&record, lease, |lease| section.forget(Some(lease)))
         })
     }
@@ -134,47 +157,36 @@ impl Plane {
 }
 
 impl Section<'_> {
-    /// A new key of `spec` under the current version of `key`, drawing one use of it.
+    /// Makes `data_key` a new key and wraps it under the current version of the key that `to`
+    /// names, drawing one use of it.
     pub(crate) fn wrap_new(
         &self,
         call: &Call<'_>,
-        key: &KeyId,
-        purpose: Purpose,
-        spec: DataKeySpec,
-        context: &[u8; 32],
-    ) -> Result<(WrappedKey, Unwrapped), TryError> {
-        let bug = TryError::Failed(Error::Unreachable("a data key outgrew its bound"));
-        let mut data_key = StackKey::zeroes(spec.bytes()).ok_or(bug)?;
-        self.plane
-            .random
-            .fill(self.stripe, data_key.expose_mut())
-            .map_err(|_| Error::Randomness)?;
-        self.generation.keys.with(key, |cell| {
+        to: &Binding<'_>,
+        data_key: &mut StackKey,
+    ) -> Result<(WrappedKey, WrappedUnder), TryError> {
+        let bytes = data_key.resize(to.spec.bytes()).map_err(unreachable_failure)?;
+        self.plane.random.fill(self.stripe, bytes).map_err(|_| Error::Randomness)?;
+        let commitment = commitment::commit(data_key.expose(), to.committed());
+        self.generation.keys.with(to.key_id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
-            let committed = Committed {
-                purpose: purpose.code(),
-                spec: spec.code(),
-                key_id: key.as_bytes(),
-                context,
-            };
-            let commitment = commitment::commit(data_key.expose(), committed);
-            let wrap = Wrap { purpose, spec, key_id: key, context, commitment: &commitment };
-            let (wrapped, version, tag) = self.wrap(call, cell, &data_key, &wrap)?;
-            Ok((wrapped, Unwrapped { key: data_key, version, tag }))
+            self.wrap(call, cell, data_key, to, &commitment)
         })
     }
 
-    /// The key in `envelope`, if it has that purpose and was bound to that context.
+    /// Makes `data_key` the key in `envelope`, if that has that purpose and was bound to that
+    /// context.
     pub(crate) fn unwrap(
         &self,
         envelope: &Envelope<'_>,
         purpose: Purpose,
         context: &[u8; 32],
-    ) -> Result<Unwrapped, TryError> {
+        data_key: &mut StackKey,
+    ) -> Result<WrappedUnder, TryError> {
         if envelope.purpose != purpose {
             return Err(EnvelopeError::WrongPurpose.into());
         }
-        self.with_cell(envelope, |cell, named| self.open(cell, envelope, named, context))
+        self.with_cell(envelope, |cell, named| open(cell, envelope, named, context, data_key))
     }
 
     fn rewrap(
@@ -184,7 +196,8 @@ impl Section<'_> {
         context: &[u8; 32],
     ) -> Result<Option<WrappedKey>, TryError> {
         self.with_cell(envelope, |cell, named| {
-            let unwrapped = self.open(cell, envelope, named, context)?;
+            let mut data_key = StackKey::blank();
+            open(cell, envelope, named, context, &mut data_key)?;
             let is_current = {
                 let view = cell.view();
                 let (current, _) = view.for_wrap()?;
@@ -193,14 +206,9 @@ impl Section<'_> {
             if is_current {
                 return Ok(None);
             }
-            let wrap = Wrap {
-                purpose: envelope.purpose,
-                spec: envelope.spec,
-                key_id: named.key_id,
-                context,
-                commitment: envelope.commitment,
-            };
-            let (wrapped, _, _) = self.wrap(call, cell, &unwrapped.key, &wrap)?;
+            let (purpose, spec) = (envelope.purpose, envelope.spec);
+            let to = Binding { purpose, spec, key_id: named.key_id, context };
+            let (wrapped, _) = self.wrap(call, cell, &data_key, &to, envelope.commitment)?;
             Ok(Some(wrapped))
         })
     }
@@ -229,41 +237,15 @@ impl Section<'_> {
         })
     }
 
-    fn open(
-        &self,
-        cell: &KeyCell,
-        envelope: &Envelope<'_>,
-        named: &Named<'_>,
-        context: &[u8; 32],
-    ) -> Result<Unwrapped, TryError> {
-        let does_not_open = EnvelopeError::DoesNotOpen;
-        let view = cell.view();
-        let keys = view.for_unwrap(named.version, named.tag)?;
-        let aad = Aad::of_version(envelope.purpose, envelope.spec, named, context);
-        let nonce = envelope.nonce.try_into().map_err(|_| does_not_open)?;
-        let mut key = StackKey::zeroes(envelope.spec.bytes()).ok_or(does_not_open)?;
-        keys.wrap()
-            .open(nonce, aad.as_bytes(), envelope.wrapped, key.expose_mut())
-            .map_err(|_| does_not_open)?;
-        let committed = Committed {
-            purpose: envelope.purpose.code(),
-            spec: envelope.spec.code(),
-            key_id: named.key_id.as_bytes(),
-            context,
-        };
-        commitment::check(key.expose(), committed, envelope.commitment)
-            .map_err(|_| does_not_open)?;
-        Ok(Unwrapped { key, version: named.version, tag: named.tag })
-    }
-
     /// Wraps `data_key` under the current version, drawing one use of it.
     fn wrap(
         &self,
         call: &Call<'_>,
         cell: &KeyCell,
         data_key: &StackKey,
-        wrap: &Wrap<'_>,
-    ) -> Result<(WrappedKey, KeyVersion, VersionTag), TryError> {
+        to: &Binding<'_>,
+        commitment: &[u8; COMMITMENT_BYTES],
+    ) -> Result<(WrappedKey, WrappedUnder), TryError> {
         let view = cell.view();
         let (current, keys) = view.for_wrap()?;
         match keys.uses.draw(self.stripe, self.plane.gate.stripes()) {
@@ -272,26 +254,26 @@ impl Section<'_> {
             Draw::Empty => return Err(TryError::NeedsHop(NeedsHop::UseCounts)),
             Draw::Exhausted => return Err(KeyError::UsesExhausted.into()),
         }
-        let named = Named { key_id: wrap.key_id, version: current.version, tag: current.tag };
-        let aad = Aad::of_version(wrap.purpose, wrap.spec, &named, wrap.context);
+        let under = WrappedUnder { version: current.version, tag: current.tag };
+        let named = Named { key_id: to.key_id, version: under.version, tag: under.tag };
+        let aad = Aad::of_version(to.purpose, to.spec, &named, to.context);
         let nonce: [u8; WRAP_NONCE_BYTES] =
             self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let mut wrapped = [0; DATA_KEY_BYTES_MAX + WRAP_OVERHEAD_BYTES];
-        let wrapped =
-            wrapped.get_mut(..wrap.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
+        let wrapped = wrapped.get_mut(..to.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
         keys.wrap()
             .seal(nonce, aad.as_bytes(), data_key.expose(), wrapped)
             .map_err(unreachable_failure)?;
         let envelope = Envelope {
-            purpose: wrap.purpose,
+            purpose: to.purpose,
             algorithm: WrapAlgorithm::GcmSiv,
-            spec: wrap.spec,
+            spec: to.spec,
             under: Under::Version(named),
             nonce: &nonce,
             wrapped,
-            commitment: wrap.commitment,
+            commitment,
         };
-        Ok((envelope.encode(), current.version, current.tag))
+        Ok((envelope.encode(), under))
     }
 
     fn lease(&self, key: &StackKey) -> Result<SlotHandle, TryError> {
@@ -306,13 +288,26 @@ impl Section<'_> {
     }
 }
 
-/// What a wrap binds beside the version.
-struct Wrap<'a> {
-    purpose: Purpose,
-    spec: DataKeySpec,
-    key_id: &'a str,
-    context: &'a [u8; 32],
-    commitment: &'a [u8; commitment::COMMITMENT_BYTES],
+/// Makes `data_key` the key in `envelope`, which `cell`'s version `named` wrapped.
+fn open(
+    cell: &KeyCell,
+    envelope: &Envelope<'_>,
+    named: &Named<'_>,
+    context: &[u8; 32],
+    data_key: &mut StackKey,
+) -> Result<WrappedUnder, TryError> {
+    let does_not_open = EnvelopeError::DoesNotOpen;
+    let view = cell.view();
+    let keys = view.for_unwrap(named.version, named.tag)?;
+    let (purpose, spec) = (envelope.purpose, envelope.spec);
+    let aad = Aad::of_version(purpose, spec, named, context);
+    let nonce = envelope.nonce.try_into().map_err(|_| does_not_open)?;
+    let bytes = data_key.resize(spec.bytes()).map_err(|_| does_not_open)?;
+    keys.wrap().open(nonce, aad.as_bytes(), envelope.wrapped, bytes).map_err(|_| does_not_open)?;
+    let to = Binding { purpose, spec, key_id: named.key_id, context };
+    commitment::check(data_key.expose(), to.committed(), envelope.commitment)
+        .map_err(|_| does_not_open)?;
+    Ok(WrappedUnder { version: named.version, tag: named.tag })
 }
 
 /// The key that a record of `envelope` names.

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroize;
 
-use super::data_key::{Bound, name_key, recorded_key};
+use super::data_key::{Binding, Bound, name_key, recorded_key};
 use super::{Call, Plane, TryError, unreachable_failure};
 use crate::audit::Operation;
 use crate::context::{ContextKind, EncryptionContext};
@@ -12,6 +12,7 @@ use crate::gate::Class;
 use crate::key::KeyId;
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::object::{ChunkCipher, Header, Suite, payload};
+use crate::secret::StackKey;
 
 impl Plane {
     /// `out = envelope || object` of `plain`, at most 64 KiB.
@@ -29,13 +30,19 @@ impl Plane {
         self.section(Class::Write, |section| {
             let mut record = section.record(call, Operation::Encrypt)?;
             record.key = Some(key);
-            let spec = DataKeySpec::AES_256;
-            let made = section.wrap_new(call, key, Purpose::PayloadKey, spec, &bound.digest);
-            let sealed = made.and_then(|(wrapped, made)| {
-                record.version = Some(made.version);
+            let mut data_key = StackKey::blank();
+            let to = Binding {
+                purpose: Purpose::PayloadKey,
+                spec: DataKeySpec::AES_256,
+                key_id: key,
+                context: &bound.digest,
+            };
+            let made = section.wrap_new(call, &to, &mut data_key);
+            let sealed = made.and_then(|(wrapped, under)| {
+                record.version = Some(under.version);
                 let salt = self.random.array(section.stripe).map_err(|_| Error::Randomness)?;
                 let context = bound.canonical.as_bytes();
-                let key = made.key.expose();
+                let key = data_key.expose();
                 let (cipher, header) =
                     ChunkCipher::for_sealing(Suite::Aes256Gcm, key, salt, context)
                         .map_err(unreachable_failure)?;
@@ -63,10 +70,12 @@ impl Plane {
         let opened = self.section(Class::Read, |section| {
             let mut record = section.record(call, Operation::Decrypt)?;
             name_key(&mut record, id.as_ref(), &envelope);
-            let unwrapped = section.unwrap(&envelope, Purpose::PayloadKey, &bound.digest);
-            let opened = unwrapped.and_then(|unwrapped| {
+            let mut data_key = StackKey::blank();
+            let unwrapped =
+                section.unwrap(&envelope, Purpose::PayloadKey, &bound.digest, &mut data_key);
+            let opened = unwrapped.and_then(|_| {
                 let context = bound.canonical.as_bytes();
-                let key = unwrapped.key.expose();
+                let key = data_key.expose();
                 let cipher = ChunkCipher::for_opening(Suite::Aes256Gcm, key, &header, context)?;
                 payload::open_payload(&cipher, body, &mut out)?;
                 Ok(())

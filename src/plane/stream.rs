@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::data_key::{Bound, name_key, recorded_key};
+use super::data_key::{Binding, Bound, WrappedUnder, name_key, recorded_key};
 use super::operations::{AsOperations, Operations, Registered};
 use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
 use crate::audit::{self, Caller, ErrorClass, Outcome, Stage};
@@ -16,6 +16,7 @@ use crate::gate::Class;
 use crate::key::table::KeyCell;
 use crate::key::{KeyId, KeyVersion, VersionTag};
 use crate::object::{ChunkCipher, Header, Operation, Suite};
+use crate::secret::StackKey;
 
 /// An object that is being sealed or opened.
 pub(crate) struct StreamOperation {
@@ -96,10 +97,12 @@ impl Plane {
         let (version, tag, cell) = self.section(Class::Read, |section| {
             let mut record = section.record(call, audit::Operation::Open)?;
             name_key(&mut record, id.as_ref(), &envelope);
-            let opened = section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest);
-            let opened = opened.and_then(|unwrapped| {
+            let mut data_key = StackKey::blank();
+            let opened =
+                section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
+            let opened = opened.and_then(|under| {
                 let id = id.as_ref().map_or("", KeyId::as_str);
-                Ok((unwrapped.version, unwrapped.tag, section.cell(id)?))
+                Ok((under.version, under.tag, section.cell(id)?))
             });
             begin_record(section, &record, opened)
         })?;
@@ -126,14 +129,20 @@ impl Section<'_> {
         suite: Suite,
         bound: &Bound,
     ) -> Result<(KeyUnderWay, WrappedKey, Header), TryError> {
-        let spec = DataKeySpec::AES_256;
-        let (wrapped, made) = self.wrap_new(call, key, Purpose::ObjectKey, spec, &bound.digest)?;
+        let mut data_key = StackKey::blank();
+        let to = Binding {
+            purpose: Purpose::ObjectKey,
+            spec: DataKeySpec::AES_256,
+            key_id: key,
+            context: &bound.digest,
+        };
+        let (wrapped, under) = self.wrap_new(call, &to, &mut data_key)?;
         let salt = self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let context = bound.canonical.as_bytes();
-        let (cipher, header) = ChunkCipher::for_sealing(suite, made.key.expose(), salt, context)
+        let (cipher, header) = ChunkCipher::for_sealing(suite, data_key.expose(), salt, context)
             .map_err(unreachable_failure)?;
         ticket.begin(cipher)?;
-        let (version, tag) = (made.version, made.tag);
+        let WrappedUnder { version, tag } = under;
         let key = KeyUnderWay { id: key.clone(), version, tag, cell: self.cell(key)? };
         Ok((key, wrapped, header))
     }
@@ -151,9 +160,11 @@ impl Operation for StreamOperation {
         let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
         let ticket = &self.ticket;
         let begun = self.plane.section(Class::Read, |section| {
-            let unwrapped = section.unwrap(&envelope, Purpose::ObjectKey, &pending.bound.digest)?;
+            let (purpose, digest) = (Purpose::ObjectKey, &pending.bound.digest);
+            let mut data_key = StackKey::blank();
+            section.unwrap(&envelope, purpose, digest, &mut data_key)?;
             let context = pending.bound.canonical.as_bytes();
-            let key = unwrapped.key.expose();
+            let key = data_key.expose();
             let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;
             Ok(ticket.begin(cipher)?)
         });

@@ -1,0 +1,96 @@
+//! What no engine can do without: the primitives of a data key, by hand and on one thread.
+//!
+//! Generating is 32 + 12 random bytes out of a block of 2 KiB, one AES-256-GCM-SIV call with the
+//! additional data's length of a real envelope, and the commitment: SHA-256 of a canonical context
+//! that is there already, and HMAC-SHA-256. Decrypting is one call to open and the commitment.
+//! Nothing is wiped, encoded, parsed, allocated, looked up, counted or shared.
+
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+/// One thread's primitives.
+pub struct Bare {
+    wrap: LessSafeKey,
+    block: [u8; BLOCK_BYTES],
+    next: usize,
+    context: Vec<u8>,
+    aad: [u8; AAD_BYTES],
+}
+
+/// A data key as bare primitives wrap it.
+pub struct Wrapped {
+    nonce: [u8; 12],
+    sealed: [u8; 48],
+    commitment: [u8; 32],
+}
+
+impl Bare {
+    /// Primitives with a context of the canonical form that [`super::engine::context`] has.
+    pub fn new() -> Self {
+        let key = UnboundKey::new(&AES_256_GCM_SIV, &[7; 32]).expect("AES-256 takes 32 bytes");
+        Self {
+            wrap: LessSafeKey::new(key),
+            block: [0; BLOCK_BYTES],
+            next: BLOCK_BYTES,
+            context: vec![1; CANONICAL_BYTES],
+            aad: [3; AAD_BYTES],
+        }
+    }
+
+    /// A new data key, and the same wrapped.
+    #[inline]
+    pub fn generate(&mut self) -> ([u8; 32], Wrapped) {
+        let key = self.random();
+        let nonce = self.random();
+        let commitment = self.commitment(&key);
+        let mut sealed = [0; 48];
+        let (ciphertext, tag) = sealed.split_at_mut(32);
+        let unique = Nonce::assume_unique_for_key(nonce);
+        self.wrap
+            .seal_out_of_place_scatter(unique, Aad::from(&self.aad), &key, ciphertext, &[], tag)
+            .expect("the sizes fit");
+        (key, Wrapped { nonce, sealed, commitment })
+    }
+
+    /// The data key in `wrapped`.
+    #[inline]
+    pub fn decrypt(&self, wrapped: &Wrapped) -> [u8; 32] {
+        let (ciphertext, tag) = wrapped.sealed.split_at(32);
+        let mut key = [0; 32];
+        let nonce = Nonce::assume_unique_for_key(wrapped.nonce);
+        self.wrap
+            .open_separate_gather(nonce, Aad::from(&self.aad), ciphertext, tag, &mut key)
+            .expect("it was wrapped here");
+        verify_slices_are_equal(&self.commitment(&key), &wrapped.commitment)
+            .expect("it was committed to here");
+        key
+    }
+
+    fn commitment(&self, key: &[u8; 32]) -> [u8; 32] {
+        let context = Sha256::digest(&self.context);
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any length");
+        mac.update(&self.aad[..COMMITTED_BYTES]);
+        mac.update(&context);
+        mac.finalize().into_bytes().into()
+    }
+
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        if self.next + N > BLOCK_BYTES {
+            aws_lc_rs::rand::fill(&mut self.block).expect("the system has randomness");
+            self.next = 0;
+        }
+        let bytes = self.block[self.next..][..N].try_into().expect("N bytes");
+        self.next += N;
+        bytes
+    }
+}
+
+const BLOCK_BYTES: usize = 2048;
+/// Version, kind and counts, and two pairs with their lengths: see `context` in `engine.rs`.
+const CANONICAL_BYTES: usize = 5 + 4 * 4 + 6 + 6 + 6 + 19;
+/// Label, purpose, algorithm, length, mark, length and id ("default"), version, tag, context.
+const AAD_BYTES: usize = 22 + 4 + 1 + 7 + 4 + 8 + 32;
+/// Label, purpose, length, length and id.
+const COMMITTED_BYTES: usize = 24 + 3 + 7;
