@@ -10,3 +10,4 @@
 
 mod data_keys;
 mod harness;
+mod reconfigure;
