@@ -129,6 +129,8 @@ pub mod backend;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod bench_support;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod context;
@@ -166,7 +168,7 @@ pub mod messages {
 pub mod keystore {
     pub use crate::backend::local::{
         Anchor, AnchorStore, InitOptions, KeystoreId, KeystoreInfo, LocalConfig, Mark, RootKey,
-        accept_rollback, change_root_key, create_root_key_file, init, set_anchor,
+        accept_rollback, change_root_key, create_root_key_file, init, inspect, set_anchor,
     };
 }
 

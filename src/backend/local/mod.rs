@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use admin::{accept_rollback, change_root_key, init, set_anchor};
+pub use admin::{accept_rollback, change_root_key, init, inspect, set_anchor};
 pub use anchor::{Anchor, AnchorStore, Mark};
 pub use config::{InitOptions, KeystoreInfo, LocalConfig};
 pub use keys::KeystoreId;
