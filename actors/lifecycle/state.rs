@@ -651,3 +651,6 @@ impl Machine {
 fn superseded(asker: Asker, by: &'static str) -> Effect {
     Effect::Refuse(asker, Refusal::Lifecycle(LifecycleError::Superseded(by)))
 }
+
+#[cfg(test)]
+mod tests;
