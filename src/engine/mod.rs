@@ -10,8 +10,8 @@ mod objects;
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use crate::actors::audit::{AuditActor, Trail};
@@ -335,7 +335,7 @@ impl fmt::Debug for Kms {
 struct Writing {
     thread: JoinHandle<WriterReport>,
     /// Hears that it has ended, for a join that must not wait for ever.
-    ended: mpsc::Receiver<()>,
+    ended: crossbeam_channel::Receiver<()>,
     counts: Arc<WriterCounts>,
 }
 
@@ -344,7 +344,9 @@ impl Writing {
     /// that blocks is left behind with its thread: it is the host's code and cannot be interrupted.
     fn end(self) -> u64 {
         // A sender that is dropped has ended too, by a panic.
-        if self.ended.recv_timeout(AUDIT_DEADLINE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if self.ended.recv_timeout(AUDIT_DEADLINE)
+            == Err(crossbeam_channel::RecvTimeoutError::Timeout)
+        {
             tracing::error!("the audit sink blocks: its thread is left behind");
             return 0;
         }
@@ -379,7 +381,7 @@ fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>,
     let (plane, blocks) = plane.map_err(|_errno| unsupported)?;
     let writer = Writer::new(blocks, &plane.audit, sink, Arc::clone(&plane.clock), 1);
     let counts = writer.counts();
-    let (ends, ended) = mpsc::channel();
+    let (ends, ended) = crossbeam_channel::bounded(1);
     let thread = std::thread::Builder::new()
         .name("portcullis-writer".to_owned())
         .spawn(move || {
