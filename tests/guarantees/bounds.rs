@@ -79,7 +79,7 @@ async fn an_engine_starts_stops_and_reconfigures_under_a_flood_of_asks() {
             full
         })
     });
-    for _ in 0..50 {
+    for _ in 0..20 {
         kms.reconfigure(config.clone()).await.unwrap();
         kms.stop().await.unwrap();
         kms.start().await.unwrap();
