@@ -256,6 +256,11 @@ impl Kms {
         Self { shared: Arc::clone(&self.shared), caller }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn releases(&self) -> u64 {
+        self.shared.plane.releases.load(Ordering::SeqCst)
+    }
+
     /// The engine at this moment. Reads a snapshot: no message, no wait, in every state.
     #[must_use]
     pub fn status(&self) -> Status {

@@ -47,6 +47,9 @@ pub(crate) struct Plane {
     pub(crate) status: ArcSwap<Status>,
     current: ArcSwapOption<Generation>,
     sentinel: ForkSentinel,
+    /// How often bytes of a key or of plaintext were released: stamped in the section that does.
+    #[cfg(feature = "testing")]
+    pub(crate) releases: core::sync::atomic::AtomicU64,
 }
 
 /// What one successful start or reconfiguration published.
@@ -84,6 +87,8 @@ impl Plane {
             status: ArcSwap::from_pointee(status),
             current: ArcSwapOption::empty(),
             sentinel: ForkSentinel::new()?,
+            #[cfg(feature = "testing")]
+            releases: core::sync::atomic::AtomicU64::new(0),
         };
         Ok((plane, blocks))
     }
@@ -181,6 +186,14 @@ impl<'c> Call<'c> {
 }
 
 impl Section<'_> {
+    /// Stamps that this section hands out bytes of a key or of plaintext, for tests that must know
+    /// when. Nothing without the feature.
+    #[inline]
+    pub(crate) fn stamp(&self) {
+        #[cfg(feature = "testing")]
+        self.plane.releases.fetch_add(1, core::sync::atomic::Ordering::SeqCst);
+    }
+
     /// Begins the record of what this section does.
     ///
     /// # Errors

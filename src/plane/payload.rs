@@ -80,7 +80,11 @@ impl Plane {
                 payload::open_payload(&cipher, body, &mut out)?;
                 Ok(())
             });
-            section.release(&record, opened, |()| {})
+            let released = section.release(&record, opened, |()| {});
+            if released.is_ok() {
+                section.stamp();
+            }
+            released
         });
         if opened.is_err() {
             // Opened, and not released: its record was not accepted.

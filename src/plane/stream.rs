@@ -173,9 +173,13 @@ impl Operation for StreamOperation {
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
         let (key, ticket, class) = (&self.key, &self.ticket, self.class);
-        let done = self.plane.section(class, |_| {
+        let done = self.plane.section(class, |section| {
             key.cell.view().check_stream(class, key.version, key.tag)?;
-            Ok(ticket.with_cipher(work)?)
+            let done = ticket.with_cipher(work)?;
+            if class == Class::Read {
+                section.stamp();
+            }
+            Ok(done)
         });
         done.map_err(|error| self.cut(error))
     }
