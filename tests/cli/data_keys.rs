@@ -62,7 +62,7 @@ fn what_is_no_wrapped_key_is_refused_by_what_is_wrong_with_it() {
     assert_eq!(home.fails(6, &["data-key", "decrypt", &"A".repeat(100_000)])["code"], "malformed");
     assert_eq!(case(&bytes[..bytes.len() - 1]), "malformed");
     assert_eq!(case(&[&bytes[..], &[0]].concat()), "malformed");
-    let mut edited = bytes.clone();
+    let mut edited = bytes;
     *edited.last_mut().unwrap() ^= 1;
     assert_eq!(case(&edited), "does-not-open");
     let other = Home::new();

@@ -1,5 +1,12 @@
 //! The `portcullis` program, run as its users run it, each test in a home directory of its own.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do"
+)]
+
 mod data_keys;
 mod failures;
 mod files;
