@@ -1,6 +1,14 @@
 //! The tests that the manual cites and the files that the README names exist. (The README's example
 //! runs with the doctests.)
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong stops at once"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

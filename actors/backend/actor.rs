@@ -178,8 +178,9 @@ impl BackendActor {
     fn enqueue(&mut self, context: &mut Context<Self>, is_brake: bool, job: Job) {
         match (&self.live, &self.candidate) {
             (None, _) => job.refuse(Refused::Stopped.into()),
-            // Another store is being loaded: what changed here now would be missing there.
-            (Some(_), Some((_, Some(_), _))) => {
+            // Another store is loaded: what changed here now would be missing there. Use counts are
+            // this store's own, and callers wait for them.
+            (Some(_), Some((_, Some(_), _))) if matches!(job.kind, Kind::Asked { .. }) => {
                 let retry_after = REBUILD_BACKOFF_MIN;
                 job.refuse(Refused::Down { actor: "backend", retry_after }.into());
             }
@@ -266,7 +267,7 @@ impl Handler<Delivery<Adopt>> for BackendActor {
         let (Adopt { attempt }, _begun) = delivery.begin()?;
         let Some((_, live, config)) = self.candidate.take_if(|candidate| candidate.0 == attempt)
         else {
-            return Ok(());
+            return Err(Error::Unreachable("the candidate is gone"));
         };
         match (live, &mut self.live) {
             (Some(live), current) => self.replaced.extend(current.replace(live)),

@@ -121,7 +121,14 @@ impl Engine {
             move |actor: &'static str| {
                 // Shut at once: the message may find the lifecycle actor gone too.
                 plane.gate.shut(Scope::All, Phase::Failed(actor).refusal_code());
-                let _ = brake.tell(ActorLost(actor));
+                if brake.tell(ActorLost(actor)).is_err() {
+                    // It was the lifecycle actor: nobody else says so.
+                    plane.status.rcu(|status| Status {
+                        phase: Phase::Failed(actor),
+                        since: plane.clock.wall(),
+                        ..Status::clone(status)
+                    });
+                }
             }
         };
         let p = Arc::clone(plane);
@@ -144,7 +151,9 @@ impl Engine {
         };
         watch.keep(ports.reaper.clone(), Place::Control, build, lost.clone()).await?;
 
-        let (p, t, backend) = (Arc::clone(plane), trail.clone(), ports.backend.clone());
+        // A lane of its own: no flood refuses what opens, adopts and closes.
+        let backend = ports.backend.lane("backend control", trail.timer().clone());
+        let (p, t) = (Arc::clone(plane), trail.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());

@@ -1,10 +1,11 @@
 //! The `portcullis` program, run as its users run it, each test in a home directory of its own.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "helpers of tests fail as tests do"
+    reason = "a test that goes wrong stops at once"
 )]
 
 mod data_keys;

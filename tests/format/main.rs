@@ -5,6 +5,14 @@
 //! into a virtual environment under the target directory. Where that cannot be had these tests say
 //! so and pass; under `CI=true` they fail.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong stops at once"
+)]
+
 // Marked, so that clippy takes their helpers for test code.
 #[cfg(test)]
 mod fixture;
