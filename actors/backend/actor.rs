@@ -393,7 +393,14 @@ impl BackendActor {
         live.keys.with(id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
             let view = cell.view();
-            let (version, uses) = view.current_uses().ok_or(KeyError::NotFound)?;
+            let Some((version, uses)) = view.current_uses() else {
+                // Withdrawn by a stop that is closing, or without material for good.
+                let refused: Error = match self.plane.generation() {
+                    None => Refused::Draining.into(),
+                    Some(_) => KeyError::Destroyed.into(),
+                };
+                return Err(refused);
+            };
             if !uses.is_low() {
                 return Ok(None);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
+use futures_util::FutureExt;
 use portcullis::context::EncryptionContext;
 use portcullis::envelope::{DataKeySpec, WrappedKey};
 use portcullis::error::{Error, Refused};
@@ -87,7 +88,7 @@ async fn asynchronously(kms: &Kms, key: &KeyId, wrapped: &WrappedKey, sealed: &[
     // Never polled again, and leaked.
     let empty = EncryptionContext::new();
     let mut abandoned = Box::pin(kms.generate_data_key(key, DataKeySpec::AES_256, &empty));
-    let _ = futures_util::poll!(abandoned.as_mut());
+    let _ = abandoned.as_mut().now_or_never();
     std::mem::forget(abandoned);
     note(kms.decrypt_data_key(wrapped, &context("load")).await.map(drop), &mut served);
     match kms.open(&context("load"), sealed).await {
