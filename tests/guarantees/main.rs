@@ -10,6 +10,7 @@
 )]
 
 mod freeze;
+#[allow(dead_code, reason = "the suites share it, and each uses some of it")]
 #[path = "../api/harness.rs"]
 mod harness;
 mod load;
