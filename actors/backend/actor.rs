@@ -115,11 +115,11 @@ impl BackendActor {
         while !self.busy {
             let Some(job) = self.queue.pop() else { return };
             let Some(live) = &mut self.live else {
-                job.refuse(Refused::Stopped.into());
+                job.refuse(&self.plane, Refused::Stopped);
                 continue;
             };
             let Some(backend) = live.backend.take() else {
-                job.refuse(Error::Unreachable("the backend is away and nobody has it"));
+                job.fail(Error::Unreachable("the backend is away and nobody has it"));
                 continue;
             };
             self.busy = true;
@@ -163,7 +163,7 @@ impl BackendActor {
 
     fn close_now(&mut self) {
         for job in self.queue.drain() {
-            job.refuse(Refused::Draining.into());
+            job.refuse(&self.plane, Refused::Draining);
         }
         self.adopted.set(None);
         for live in self.live.take().into_iter().chain(self.replaced.drain(..)) {
@@ -177,12 +177,12 @@ impl BackendActor {
 
     fn enqueue(&mut self, context: &mut Context<Self>, is_brake: bool, job: Job) {
         match (&self.live, &self.candidate) {
-            (None, _) => job.refuse(Refused::Stopped.into()),
+            (None, _) => job.refuse(&self.plane, Refused::Stopped),
             // Another store is loaded: what changed here now would be missing there. Use counts are
             // this store's own, and callers wait for them.
             (Some(_), Some((_, Some(_), _))) if matches!(job.kind, Kind::Asked { .. }) => {
                 let retry_after = REBUILD_BACKOFF_MIN;
-                job.refuse(Refused::Down { actor: "backend", retry_after }.into());
+                job.refuse(&self.plane, Refused::Down { actor: "backend", retry_after });
             }
             (Some(_), _) => {
                 self.queue.push(is_brake, job);
@@ -241,8 +241,12 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
         if abandoned.load(Ordering::Acquire) {
             return Err(Refused::Late.into());
         }
-        // The earlier candidate goes first: it may hold the lock that this one needs.
+        // The earlier candidate goes first: it may hold the lock that this one needs. So may what a
+        // successor has opened again of an engine that has failed since.
         self.candidate = None;
+        if !shares {
+            self.close_now();
+        }
         if shares
             && let Some(live) = &self.live
             && live.config.backend.is_same_store(&config.backend)
@@ -314,7 +318,7 @@ impl Handler<Delivery<Close>> for BackendActor {
         let (done, answer) = oneshot::channel();
         self.closing.push(done);
         for job in self.queue.drain() {
-            job.refuse(Refused::Draining.into());
+            job.refuse(&self.plane, Refused::Draining);
         }
         if !self.busy {
             self.close_now();

@@ -17,8 +17,8 @@ use super::messages::MutationReport;
 use crate::actors::audit::Trail;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::backend::Backend;
-use crate::error::{Error, LifecycleError};
-use crate::gate::Class;
+use crate::error::{Error, LifecycleError, Refused};
+use crate::gate::{Class, stripe_of_thread};
 use crate::key::{KeyId, KeyRecord, Mutation};
 use crate::limits::QUIESCE_DEADLINE;
 use crate::plane::{Plane, TryError};
@@ -63,7 +63,15 @@ impl Job {
         }
     }
 
-    pub(super) fn refuse(self, error: Error) {
+    /// Refuses it before it began, which the trail counts where somebody asked (guarantee 4).
+    pub(super) fn refuse(self, plane: &Plane, why: Refused) {
+        if matches!(self.kind, Kind::Asked { .. }) {
+            plane.audit.refused(stripe_of_thread(), why);
+        }
+        self.fail(why.into());
+    }
+
+    pub(super) fn fail(self, error: Error) {
         match self.kind {
             Kind::Asked { done, .. } => drop(done.send(Err(error))),
             Kind::Supply { done } => drop(done.send(Err(error))),

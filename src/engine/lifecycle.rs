@@ -35,6 +35,7 @@ impl Kms {
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
     /// apply or another command took over.
     pub async fn start(&self) -> Result<StartReport, Error> {
+        self.shared.check_process()?;
         // After a failure, whoever died too often is built again.
         self.shared.watch.revive().await;
         let seen = self.shared.plane.gate.latest_shut();
@@ -125,6 +126,7 @@ impl Kms {
         deadline: Duration,
     ) -> impl Future<Output = Result<T, Error>> + Send + use<T> {
         let timer = self.shared.trail.timer().clone();
+        let told = self.shared.check_process().and(told);
         async move {
             told?;
             match timer.within(deadline, answer).await {
@@ -137,6 +139,7 @@ impl Kms {
 
     /// Records that a command which gives is about to be carried out (guarantee 4).
     async fn intend(&self, operation: Operation) -> Result<(), Error> {
+        self.shared.check_process()?;
         let plane = &self.shared.plane;
         let record = RecordRef {
             stage: Stage::Intent,

@@ -8,10 +8,13 @@ mod lifecycle;
 mod objects;
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::actors::audit::{AuditActor, Trail};
 use crate::actors::backend::{Adopted, BackendActor, Close};
@@ -28,7 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
 use crate::gate::{Class, Scope, stripe_of_thread};
-use crate::limits::REAP_INTERVAL;
+use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE, REAP_INTERVAL};
 use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
 
@@ -43,8 +46,8 @@ pub use objects::{Opened, Sealed};
 /// its handles are asked afterwards is refused.
 pub struct Engine {
     kms: Kms,
-    threads: Threads,
-    writer: Option<JoinHandle<WriterReport>>,
+    threads: Option<Threads>,
+    writer: Option<Writing>,
 }
 
 /// What an engine is made with, beside its configuration.
@@ -88,10 +91,12 @@ impl Engine {
         let (plane, writing) = plane(options.clock, options.audit_sink)?;
         let timer = threads.places().timer().clone();
         let lifecycle = Port::new("lifecycle", timer.clone());
+        let backend = Port::new("backend", timer.clone());
         let ports = Ports {
             brake: lifecycle.lane("lifecycle brake", timer.clone()),
             lifecycle,
-            backend: Port::new("backend", timer.clone()),
+            backend_brake: backend.lane("backend brake", timer.clone()),
+            backend,
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
         };
@@ -99,10 +104,10 @@ impl Engine {
         let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
         let jumped = Arc::<AtomicBool>::default();
         let watch = Watch::start(threads.places().clone()).await?;
-        let written = writing.counts;
+        let written = Arc::clone(&writing.counts);
         let shared = Shared { plane, ports, trail, watch, written, jumped };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
-        let engine = Self { kms, threads, writer: Some(writing.thread) };
+        let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
         Ok(engine)
     }
@@ -166,6 +171,11 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let Shared { plane, ports, .. } = &*self.kms.shared;
+        if plane.is_forked() {
+            // The threads are the parent's: here there is nobody to join.
+            let _never_joined = ManuallyDrop::new((self.threads.take(), self.writer.take()));
+            return;
+        }
         plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
         if let Some(generation) = plane.generation() {
             let (now, number) = (plane.clock.boot(), generation.number);
@@ -179,20 +189,16 @@ impl Drop for Engine {
         }
         // The store is closed and its lock given back before the threads go.
         let _ = ports.backend.tell(Close);
-        if let Err(error) = self.threads.stop() {
-            tracing::error!(%error, "the engine's threads did not end well");
+        // It joins them.
+        drop(self.threads.take());
+        if block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).is_some() {
+            self.kms.shared.wipe();
+        } else {
+            let sections = plane.gate.inside();
+            tracing::error!(sections, "sections did not end: their keys are not wiped");
         }
-        self.kms.shared.wipe();
         let left = plane.audit.close();
-        let written = self.writer.take().map(JoinHandle::join);
-        let unwritten = match written {
-            Some(Ok(report)) => report.unwritten,
-            Some(Err(_panic)) => {
-                tracing::error!("the audit writer panicked");
-                0
-            }
-            None => 0,
-        };
+        let unwritten = self.writer.take().map_or(0, Writing::end);
         if left + unwritten > 0 {
             let records = left + unwritten;
             tracing::error!(records, "the engine ended with audit records unwritten");
@@ -232,11 +238,21 @@ struct Ports {
     /// The same actor: a flood of other messages refuses no stop and no freeze.
     brake: Port<Lifecycle>,
     backend: Port<BackendActor>,
+    /// The same actor: a flood refuses no change that only takes away.
+    backend_brake: Port<BackendActor>,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
 }
 
 impl Shared {
+    /// Whether the engine's threads are this process's: in a forked child nobody would answer.
+    ///
+    /// # Errors
+    /// [`Refused::Forked`](crate::error::Refused::Forked).
+    fn check_process(&self) -> Result<(), crate::error::Refused> {
+        if self.plane.is_forked() { Err(crate::error::Refused::Forked) } else { Ok(()) }
+    }
+
     /// Wipes every key, when nothing runs any more.
     fn wipe(&self) {
         let plane = &self.plane;
@@ -254,11 +270,6 @@ impl Kms {
     #[must_use]
     pub fn on_behalf_of(&self, caller: Caller) -> Self {
         Self { shared: Arc::clone(&self.shared), caller }
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn releases(&self) -> u64 {
-        self.shared.plane.releases.load(Ordering::SeqCst)
     }
 
     /// The engine at this moment. Reads a snapshot: no message, no wait, in every state.
@@ -283,6 +294,14 @@ impl Kms {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Kms {
+    /// Sections that ended well, for tests: see [`crate::bench_support::sections`].
+    pub(crate) fn sections(&self) -> (u64, u64) {
+        self.shared.plane.stamps.count()
+    }
+}
+
 impl Kms {
     /// What the engine has done so far, in numbers. Reads counters: no message, no wait.
     #[must_use]
@@ -293,6 +312,7 @@ impl Kms {
             ports.lifecycle.activity(),
             ports.brake.activity(),
             ports.backend.activity(),
+            ports.backend_brake.activity(),
             ports.audit.activity(),
             ports.reaper.activity(),
         ];
@@ -316,7 +336,26 @@ impl fmt::Debug for Kms {
 /// The thread that writes audit records, and what it counts.
 struct Writing {
     thread: JoinHandle<WriterReport>,
+    /// Hears that it has ended, for a join that must not wait for ever.
+    ended: Receiver<()>,
     counts: Arc<WriterCounts>,
+}
+
+impl Writing {
+    /// Joins the thread, whose buffers are closed; how many records the sink did not take. A sink
+    /// that blocks is left behind with its thread: it is the host's code and cannot be interrupted.
+    fn end(self) -> u64 {
+        // A sender that is dropped has ended too, by a panic.
+        if self.ended.recv_timeout(AUDIT_DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the audit sink blocks: its thread is left behind");
+            return 0;
+        }
+        let Ok(report) = self.thread.join() else {
+            tracing::error!("the audit writer panicked");
+            return 0;
+        };
+        report.unwritten
+    }
 }
 
 /// The plane, and who writes its audit records.
@@ -342,15 +381,30 @@ fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>,
     let (plane, blocks) = plane.map_err(|_errno| unsupported)?;
     let writer = Writer::new(blocks, &plane.audit, sink, Arc::clone(&plane.clock), 1);
     let counts = writer.counts();
+    let (ends, ended) = bounded::<()>(1);
     let thread = std::thread::Builder::new()
         .name("portcullis-writer".to_owned())
-        .spawn(move || writer.run())
+        .spawn(move || {
+            let report = writer.run();
+            // Nobody may be waiting for it.
+            let _ = ends.send(());
+            report
+        })
         .map_err(|_error| LifecycleError::Threads("they could not be started"))?;
-    Ok((Arc::new(plane), Writing { thread, counts }))
+    Ok((Arc::new(plane), Writing { thread, ended, counts }))
 }
 
 /// Waits for `future` on a thread without a runtime.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    match block_on_within(Duration::MAX, future) {
+        Some(output) => output,
+        None => unreachable!("no deadline that is that far comes"),
+    }
+}
+
+/// The same for so long.
+#[expect(clippy::disallowed_methods, reason = "the engine's timer ends with its threads")]
+fn block_on_within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     struct Unpark(std::thread::Thread);
 
     impl std::task::Wake for Unpark {
@@ -359,13 +413,17 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         }
     }
 
+    let began = std::time::Instant::now();
     let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut context = core::task::Context::from_waker(&waker);
     let mut future = core::pin::pin!(future);
     loop {
         match future.as_mut().poll(&mut context) {
-            core::task::Poll::Ready(output) => return output,
-            core::task::Poll::Pending => std::thread::park(),
+            core::task::Poll::Ready(output) => return Some(output),
+            core::task::Poll::Pending => match time.checked_sub(began.elapsed()) {
+                Some(left) => std::thread::park_timeout(left),
+                None => return None,
+            },
         }
     }
 }

@@ -147,9 +147,7 @@ impl Plane {
             return Err(Error::ApiMisuse("the buffer is not as long as the data key"));
         }
         let copied = self.section(Class::Read, |section| {
-            section.plane.slots.read(lease, out).map_err(|_| Refused::Stale)?;
-            section.stamp();
-            Ok(())
+            section.plane.slots.read(lease, out).map_err(|_| Refused::Stale.into())
         });
         copied.map_err(|error| match error {
             TryError::Failed(error) => error,

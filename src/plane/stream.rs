@@ -36,6 +36,25 @@ struct KeyUnderWay {
     version: KeyVersion,
     tag: VersionTag,
     cell: Arc<KeyCell>,
+    /// The generation that the cell belongs to.
+    generation: u64,
+}
+
+impl KeyUnderWay {
+    /// Whether the stream may go on.
+    ///
+    /// After a swap to another store, that store's word counts where it has the key; where it has
+    /// not, nobody can have taken the key away, and the stream goes on with the data key it has.
+    fn check(&self, section: &Section<'_>, class: Class) -> Result<(), Error> {
+        let Self { version, tag, .. } = *self;
+        if section.generation.number == self.generation {
+            return self.cell.view().check_stream(class, version, tag);
+        }
+        section.generation.keys.with(&self.id, |cell| match cell.map(|cell| cell.view()) {
+            Some(view) if view.knows(version, tag) => view.check_stream(class, version, tag),
+            Some(_) | None => Ok(()),
+        })
+    }
 }
 
 struct Pending {
@@ -94,7 +113,7 @@ impl Plane {
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
         let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
         let id = recorded_key(&envelope);
-        let (version, tag, cell) = self.section(Class::Read, |section| {
+        let (version, tag, cell, generation) = self.section(Class::Read, |section| {
             let mut record = section.record(call, audit::Operation::Open)?;
             name_key(&mut record, id.as_ref(), &envelope);
             let mut data_key = StackKey::blank();
@@ -102,12 +121,12 @@ impl Plane {
                 section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
             let opened = opened.and_then(|under| {
                 let id = id.as_ref().map_or("", KeyId::as_str);
-                Ok((under.version, under.tag, section.cell(id)?))
+                Ok((under.version, under.tag, section.cell(id)?, section.generation.number))
             });
             begin_record(section, &record, opened)
         })?;
         let bug = Error::Unreachable("an envelope that opened names no key");
-        let key = KeyUnderWay { id: id.ok_or(bug)?, version, tag, cell };
+        let key = KeyUnderWay { id: id.ok_or(bug)?, version, tag, cell, generation };
         Ok(StreamOperation {
             plane: Arc::clone(self),
             ticket,
@@ -143,7 +162,8 @@ impl Section<'_> {
             .map_err(unreachable_failure)?;
         ticket.begin(cipher)?;
         let WrappedUnder { version, tag } = under;
-        let key = KeyUnderWay { id: key.clone(), version, tag, cell: self.cell(key)? };
+        let (cell, generation) = (self.cell(key)?, self.generation.number);
+        let key = KeyUnderWay { id: key.clone(), version, tag, cell, generation };
         Ok((key, wrapped, header))
     }
 
@@ -174,12 +194,8 @@ impl Operation for StreamOperation {
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
         let (key, ticket, class) = (&self.key, &self.ticket, self.class);
         let done = self.plane.section(class, |section| {
-            key.cell.view().check_stream(class, key.version, key.tag)?;
-            let done = ticket.with_cipher(work)?;
-            if class == Class::Read {
-                section.stamp();
-            }
-            Ok(done)
+            key.check(section, class)?;
+            Ok(ticket.with_cipher(work)?)
         });
         done.map_err(|error| self.cut(error))
     }

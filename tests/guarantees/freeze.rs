@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use portcullis::bench_support::releases;
+use portcullis::bench_support::sections;
 use portcullis::envelope::DataKeySpec;
 use portcullis::status::FreezeScope;
 use tokio::io::AsyncReadExt;
@@ -46,7 +46,7 @@ async fn guarantee_1_a_thousand_stops_release_nothing_after_their_answer() {
         half.read_exact(&mut [0; 100]).await.unwrap();
         let report = kms.stop().await.unwrap();
         cut += report.cancelled;
-        let after = releases(kms);
+        let after = sections(kms);
         assert!(half.read_exact(&mut [0; 100]).await.is_err());
         if cycle % 100 == 0 {
             std::mem::forget(half);
@@ -55,7 +55,7 @@ async fn guarantee_1_a_thousand_stops_release_nothing_after_their_answer() {
         for _ in 0..50 {
             std::thread::yield_now();
         }
-        assert_eq!(releases(kms), after, "cycle {cycle}");
+        assert_eq!(sections(kms), after, "cycle {cycle}");
         kms.start().await.unwrap();
     }
     let served = callers.end();
@@ -74,11 +74,11 @@ async fn guarantee_1_a_thousand_freezes_release_nothing_after_their_answer() {
         let served = callers.served.load(std::sync::atomic::Ordering::Relaxed);
         wait_for_service(&callers, served);
         kms.freeze(FreezeScope::All).await.unwrap();
-        let after = releases(kms);
+        let after = sections(kms);
         for _ in 0..50 {
             std::thread::yield_now();
         }
-        assert_eq!(releases(kms), after, "cycle {cycle}");
+        assert_eq!(sections(kms), after, "cycle {cycle}");
         kms.thaw().await.unwrap();
     }
     let served = callers.end();
@@ -106,12 +106,12 @@ async fn guarantee_1_a_freeze_of_writes_refuses_wraps_and_goes_on_opening() {
 async fn guarantee_1_a_stop_whose_future_is_dropped_is_a_stop_all_the_same() {
     let fixture = running().await;
     let kms = &fixture.kms;
-    let before = releases(kms);
+    let before = sections(kms);
     drop(kms.stop());
     let spec = DataKeySpec::AES_256;
     assert!(kms.try_generate_data_key(&fixture.key, spec, &context("load")).is_err());
     kms.stop().await.unwrap();
-    assert_eq!(releases(kms), before);
+    assert_eq!(sections(kms), before);
     kms.start().await.unwrap();
     assert!(kms.generate_data_key(&fixture.key, spec, &context("load")).await.is_ok());
 }
