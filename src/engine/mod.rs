@@ -30,6 +30,7 @@ use crate::plane::Plane;
 use crate::status::{Phase, Status};
 
 pub use keys::Rewrapped;
+use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
 pub use objects::{Opened, Sealed};
 
@@ -95,7 +96,8 @@ impl Engine {
         let rung = Arc::<AtomicBool>::default();
         let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
         let jumped = Arc::<AtomicBool>::default();
-        let shared = Shared { plane, ports, trail, jumped };
+        let homes = Homes::new(&plane);
+        let shared = Shared { plane, homes, ports, trail, jumped };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads, writer: Some(writer) };
         engine.raise(options.reap_interval, rung).await?;
@@ -111,7 +113,7 @@ impl Engine {
     /// Builds the actors, in the order of the roster.
     async fn raise(&self, reap_interval: Duration, rung: Arc<AtomicBool>) -> Result<(), Error> {
         let watch = Watch::start(self.threads.places().clone()).await?;
-        let Shared { plane, ports, trail, jumped } = &*self.kms.shared;
+        let Shared { plane, ports, trail, jumped, .. } = &*self.kms.shared;
         let lost = {
             let (brake, plane) = (ports.brake.clone(), Arc::clone(plane));
             move |actor: &'static str| {
@@ -196,6 +198,7 @@ pub struct Kms {
 
 struct Shared {
     plane: Arc<Plane>,
+    homes: Homes,
     ports: Ports,
     trail: Trail,
     jumped: Arc<AtomicBool>,
