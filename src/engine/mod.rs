@@ -36,6 +36,7 @@ use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
 
 pub use keys::Rewrapped;
+use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
 pub use objects::{Opened, Sealed};
 
@@ -105,7 +106,8 @@ impl Engine {
         let jumped = Arc::<AtomicBool>::default();
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
-        let shared = Shared { plane, ports, trail, watch, written, jumped };
+        let homes = Homes::new(&plane);
+        let shared = Shared { plane, homes, ports, trail, watch, written, jumped };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -225,6 +227,7 @@ pub struct Kms {
 
 struct Shared {
     plane: Arc<Plane>,
+    homes: Homes,
     ports: Ports,
     trail: Trail,
     watch: Watch,

@@ -29,7 +29,7 @@ pub(crate) struct Slots {
 
 /// One taken slot. Whoever drops it without [`Slots::free`] leaks the slot until the next wipe.
 pub(crate) struct SlotHandle {
-    stripe: u32,
+    stripe: u16,
     index: u32,
     version: u32,
     len: u8,
@@ -40,6 +40,11 @@ impl SlotHandle {
     pub(crate) fn len(&self) -> usize {
         usize::from(self.len)
     }
+
+    /// The stripe that the slot is of, less than [`Slots::stripes`].
+    pub(crate) fn stripe(&self) -> usize {
+        usize::from(self.stripe)
+    }
 }
 
 /// The handle's key is gone: its slot was wiped.
@@ -49,6 +54,11 @@ impl Slots {
     /// Slots in `stripes` stripes, none of them made yet.
     pub(crate) fn new(stripes: usize) -> Self {
         Self { stripes: (0..stripes).map(|_| CachePadded::new(Stripe::new())).collect() }
+    }
+
+    /// How many stripes there are.
+    pub(crate) fn stripes(&self) -> usize {
+        self.stripes.len()
     }
 
     /// Puts a copy of `key` into a slot of `stripe` or, where that is full, of another; `None` if
@@ -62,7 +72,7 @@ impl Slots {
         let slot = self.stripes.get(stripe)?.slot(index)?;
         slot.write(key);
         let version = slot.version.load(Ordering::Relaxed);
-        Some(SlotHandle { stripe: u32::try_from(stripe).ok()?, index, version, len })
+        Some(SlotHandle { stripe: u16::try_from(stripe).ok()?, index, version, len })
     }
 
     /// Copies the key of `handle` into `out`, which is as long as the key.
@@ -111,7 +121,7 @@ impl Slots {
     }
 
     fn stripe(&self, handle: &SlotHandle) -> Option<&Stripe> {
-        self.stripes.get(usize::try_from(handle.stripe).ok()?).map(|stripe| &**stripe)
+        self.stripes.get(handle.stripe()).map(|stripe| &**stripe)
     }
 
     fn slot(&self, handle: &SlotHandle) -> Option<&Slot> {
@@ -244,17 +254,25 @@ impl Slot {
     }
 
     fn write(&self, key: &[u8]) {
-        for (word, bytes) in self.words.iter().zip(key.chunks(8)) {
-            let mut whole = [0; 8];
-            whole.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            word.store(u64::from_be_bytes(whole), Ordering::Relaxed);
+        let (words, rest) = key.as_chunks();
+        for (word, bytes) in self.words.iter().zip(words) {
+            word.store(u64::from_be_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let Some(word) = self.words.get(words.len()) {
+            let mut last = [0; 8];
+            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            word.store(u64::from_be_bytes(last), Ordering::Relaxed);
         }
     }
 
     fn read(&self, out: &mut [u8]) {
-        for (word, bytes) in self.words.iter().zip(out.chunks_mut(8)) {
-            let whole = word.load(Ordering::Relaxed).to_be_bytes();
-            bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+        let (words, rest) = out.as_chunks_mut();
+        for (word, bytes) in self.words.iter().zip(&mut *words) {
+            *bytes = word.load(Ordering::Relaxed).to_be_bytes();
+        }
+        if let Some(word) = self.words.get(words.len()) {
+            let last = word.load(Ordering::Relaxed).to_be_bytes();
+            rest.iter_mut().zip(last).for_each(|(to, from)| *to = from);
         }
     }
 
