@@ -4,6 +4,7 @@
     clippy::cast_possible_truncation,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
+    clippy::mem_forget,
     clippy::panic,
     clippy::print_stderr,
     clippy::unwrap_used,
