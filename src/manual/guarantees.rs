@@ -13,7 +13,12 @@
 //! keys alone. What was delivered or copied before is the host's; an error is not an answer, and
 //! the engine then stays closed.
 //!
-//! *Shown by:* the models of the gate, every interleaving of every pair and triple of its
+//! *Shown by:* a thousand stops and a thousand freezes under callers on two threads, with a stamp
+//! inside each section: `guarantee_1_a_thousand_stops_release_nothing_after_their_answer`,
+//! `guarantee_1_a_thousand_freezes_release_nothing_after_their_answer`,
+//! `guarantee_1_a_freeze_of_writes_refuses_wraps_and_goes_on_opening`,
+//! `guarantee_1_a_stop_whose_future_is_dropped_is_a_stop_all_the_same`; the machine's life:
+//! `actors/lifecycle/state/tests.rs`; the models of the gate, every interleaving of every pair and triple of its
 //! operations, with mutants that are caught (`tests/loom`: `every_triple_holds_on_two_stripes`,
 //! `every_mutant_is_caught`); `no_section_is_inside_a_closed_gate_under_load`,
 //! `a_shut_that_races_with_an_open_is_never_lost`,
@@ -29,7 +34,11 @@
 //! chunk. Once rotate has answered, every new wrap uses the new version, and open streams keep the
 //! data key they have.
 //!
-//! *Shown by:* `a_rewrap_follows_a_rotation_and_changes_nothing_else`, and
+//! *Shown by:* callers that hammer one key from two threads while it changes:
+//! `guarantee_2_after_disable_and_scheduled_deletion_nothing_wraps_or_unwraps`,
+//! `guarantee_2_after_rotate_every_wrap_uses_the_new_version`,
+//! `guarantee_2_after_retire_nothing_unwraps_under_the_version_until_it_is_reinstated`,
+//! `guarantee_2_streams_end_at_the_next_chunk_after_disable_and_survive_a_rotation`; and
 //! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests
 //! on.
 //!
