@@ -411,6 +411,11 @@ impl BackendActor {
             if !uses.is_low() {
                 return Ok(None);
             }
+            // Past the key's own limit only once that is drawn: reserving more is what makes the
+            // rotation due.
+            if soft_limit == Some(uses.reserved()) && uses.drawn() < uses.reserved() {
+                return Ok(None);
+            }
             let up_to = uses.next_total(soft_limit).ok_or(KeyError::UsesExhausted)?;
             Ok(Some(Mutation::ReserveUses { version, up_to }))
         })
