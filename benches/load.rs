@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Rows are named as in section 13 of the design; a NAME keeps those that contain it. Engine and
-//! primitive take turns, and what is shown is the median of nine turns: `ratio` is the median of
+//! primitive take turns, and what is shown is the median of many short turns: `ratio` is the median of
 //! the turns' own ratios. `--smoke` (or `--test`) takes seconds and shows only that all still runs.
 //! Figures are of the machine that they were measured on; ratios travel.
 

@@ -422,9 +422,20 @@ impl BackendActor {
         live.keys.with(id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
             let view = cell.view();
-            // The key is there, and its material was withdrawn: a stop wipes before it closes.
-            let (version, uses) = view.current_uses().ok_or(Refused::Draining)?;
+            let Some((version, uses)) = view.current_uses() else {
+                // Withdrawn by a stop that is closing, or without material for good.
+                let refused: Error = match self.plane.generation() {
+                    None => Refused::Draining.into(),
+                    Some(_) => KeyError::Destroyed.into(),
+                };
+                return Err(refused);
+            };
             if !uses.is_low() {
+                return Ok(None);
+            }
+            // Past the key's own limit only once that is drawn: reserving more is what makes the
+            // rotation due.
+            if soft_limit == Some(uses.reserved()) && uses.drawn() < uses.reserved() {
                 return Ok(None);
             }
             let up_to = uses.next_total(soft_limit).ok_or(KeyError::UsesExhausted)?;

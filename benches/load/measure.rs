@@ -22,8 +22,8 @@ pub struct Effort {
 impl Effort {
     /// Enough for figures to record.
     pub const FULL: Self = Self {
-        rounds: 9,
-        window: Duration::from_millis(200),
+        rounds: 41,
+        window: Duration::from_millis(30),
         timed: 50_000,
         stops: 500,
         mixed: 200_000,

@@ -54,7 +54,7 @@ impl Row<'_> {
             Ratio::Throughput => bare / engine,
             Ratio::Time => engine / bare,
         });
-        let window = effort.window * 8;
+        let window = effort.window * 50;
         let mut times = times(&self.engine, threads, window, effort.timed);
         let ops_per_s = threads as f64 * 1e9 / engine_ns;
         Measured {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use super::{DataKey, GeneratedDataKey, Kms};
+use super::{DataKey, GeneratedDataKey, Kms, Shared};
 use crate::actors::backend::{
     Describe, DescribeVersions, List, Mutate, MutationReport, ReserveUses,
 };
@@ -235,10 +235,10 @@ impl Kms {
         spec: DataKeySpec,
         context: &EncryptionContext,
     ) -> Result<GeneratedDataKey, TryError> {
-        let plane = &self.shared.plane;
+        let Shared { plane, homes, .. } = &*self.shared;
         let (wrapped, slot) = plane.generate(call, key, spec, context, true)?;
         let slot = slot.ok_or(Error::Unreachable("a data key that was kept has no lease"))?;
-        Ok(GeneratedDataKey { key: DataKey::new(plane, slot), wrapped })
+        Ok(GeneratedDataKey { key: DataKey::new(homes, slot), wrapped })
     }
 
     fn decrypted(
@@ -247,8 +247,8 @@ impl Kms {
         wrapped: &WrappedKey,
         context: &EncryptionContext,
     ) -> Result<DataKey, TryError> {
-        let plane = &self.shared.plane;
-        plane.decrypt(call, wrapped, context).map(|slot| DataKey::new(plane, slot))
+        let Shared { plane, homes, .. } = &*self.shared;
+        plane.decrypt(call, wrapped, context).map(|slot| DataKey::new(homes, slot))
     }
 
     /// Runs `work` on this thread, once.

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use crate::envelope::WrappedKey;
 use crate::error::Error;
 use crate::plane::Plane;
@@ -14,13 +16,28 @@ use crate::secret::slots::SlotHandle;
 /// it copied is the host's to wipe. A stop of the engine wipes the key though the lease lives on.
 /// Dropping the lease wipes it too.
 pub struct DataKey {
-    plane: Arc<Plane>,
+    home: Home,
     slot: SlotHandle,
 }
 
+/// The engine, as the leases of one stripe hold it.
+type Home = Arc<CachePadded<Arc<Plane>>>;
+
+/// One [`Home`] for each stripe of slots: threads that make and drop leases count references on
+/// lines of their own. On one count two threads were slower than one.
+pub(super) struct Homes(Box<[Home]>);
+
+impl Homes {
+    pub(super) fn new(plane: &Arc<Plane>) -> Self {
+        let home = || Arc::new(CachePadded::new(Arc::clone(plane)));
+        Self((0..plane.slots.stripes()).map(|_| home()).collect())
+    }
+}
+
 impl DataKey {
-    pub(super) fn new(plane: &Arc<Plane>, slot: SlotHandle) -> Self {
-        Self { plane: Arc::clone(plane), slot }
+    #[expect(clippy::indexing_slicing, reason = "there is a home for each stripe of slots")]
+    pub(super) fn new(homes: &Homes, slot: SlotHandle) -> Self {
+        Self { home: Arc::clone(&homes.0[slot.stripe()]), slot }
     }
 
     /// Length of the key in bytes, 16 to 64.
@@ -37,13 +54,13 @@ impl DataKey {
     /// and [`Stale`](crate::error::Refused::Stale) once it has been stopped since.
     /// [`Error::ApiMisuse`] if `out` is of another length. `out` is as before then.
     pub fn copy_into(&self, out: &mut [u8]) -> Result<(), Error> {
-        self.plane.copy_lease(&self.slot, out)
+        self.home.copy_lease(&self.slot, out)
     }
 }
 
 impl Drop for DataKey {
     fn drop(&mut self) {
-        self.plane.slots.free(&self.slot);
+        self.home.slots.free(&self.slot);
     }
 }
 

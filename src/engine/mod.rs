@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+
 use crate::actors::audit::{AuditActor, Trail};
 use crate::actors::backend::{Adopted, BackendActor, Close};
 use crate::actors::lifecycle::{ActorLost, Lifecycle, Numbers};
@@ -34,6 +36,7 @@ use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
 
 pub use keys::Rewrapped;
+use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
 pub use objects::{Opened, Sealed};
 
@@ -104,7 +107,8 @@ impl Engine {
         let jumped = Arc::<AtomicBool>::default();
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
-        let shared = Shared { plane, ports, trail, watch, written, jumped };
+        let homes = Homes::new(&plane);
+        let shared = Shared { plane, homes, ports, trail, watch, written, jumped };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -224,6 +228,7 @@ pub struct Kms {
 
 struct Shared {
     plane: Arc<Plane>,
+    homes: Homes,
     ports: Ports,
     trail: Trail,
     watch: Watch,
@@ -339,7 +344,7 @@ impl fmt::Debug for Kms {
 struct Writing {
     thread: JoinHandle<WriterReport>,
     /// Hears that it has ended, for a join that must not wait for ever.
-    ended: crossbeam_channel::Receiver<()>,
+    ended: Receiver<()>,
     counts: Arc<WriterCounts>,
 }
 
@@ -348,9 +353,7 @@ impl Writing {
     /// that blocks is left behind with its thread: it is the host's code and cannot be interrupted.
     fn end(self) -> u64 {
         // A sender that is dropped has ended too, by a panic.
-        if self.ended.recv_timeout(AUDIT_DEADLINE)
-            == Err(crossbeam_channel::RecvTimeoutError::Timeout)
-        {
+        if self.ended.recv_timeout(AUDIT_DEADLINE) == Err(RecvTimeoutError::Timeout) {
             tracing::error!("the audit sink blocks: its thread is left behind");
             return 0;
         }
@@ -385,7 +388,7 @@ fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>,
     let (plane, blocks) = plane.map_err(|_errno| unsupported)?;
     let writer = Writer::new(blocks, &plane.audit, sink, Arc::clone(&plane.clock), 1);
     let counts = writer.counts();
-    let (ends, ended) = crossbeam_channel::bounded(1);
+    let (ends, ended) = bounded::<()>(1);
     let thread = std::thread::Builder::new()
         .name("portcullis-writer".to_owned())
         .spawn(move || {

@@ -7,7 +7,8 @@
 //!
 //! Invariants:
 //!
-//! 1. A slot's version grows each time it is freed or wiped; a handle of an earlier version reads
+//! 1. A slot's version is odd while it is taken. It grows each time the slot is taken and each time
+//!    it is freed or wiped, which only one of the two can do; a handle of an earlier version reads
 //!    nothing and frees nothing.
 //! 2. A slot is wiped before it can be given out again.
 //! 3. [`Slots::wipe`] runs when no section can read (the gate is closed and quiet), so no reader
@@ -29,7 +30,7 @@ pub(crate) struct Slots {
 
 /// One taken slot. Whoever drops it without [`Slots::free`] leaks the slot until the next wipe.
 pub(crate) struct SlotHandle {
-    stripe: u32,
+    stripe: u16,
     index: u32,
     version: u32,
     len: u8,
@@ -39,6 +40,11 @@ impl SlotHandle {
     /// Bytes of the key.
     pub(crate) fn len(&self) -> usize {
         usize::from(self.len)
+    }
+
+    /// The stripe that the slot is of, less than [`Slots::stripes`].
+    pub(crate) fn stripe(&self) -> usize {
+        usize::from(self.stripe)
     }
 }
 
@@ -51,6 +57,11 @@ impl Slots {
         Self { stripes: (0..stripes).map(|_| CachePadded::new(Stripe::new())).collect() }
     }
 
+    /// How many stripes there are.
+    pub(crate) fn stripes(&self) -> usize {
+        self.stripes.len()
+    }
+
     /// Puts a copy of `key` into a slot of `stripe` or, where that is full, of another; `None` if
     /// all are full or the key is longer than a slot.
     pub(crate) fn put(&self, stripe: usize, key: &[u8]) -> Option<SlotHandle> {
@@ -61,8 +72,9 @@ impl Slots {
             tries.filter_map(|at| Some((at, self.stripes.get(at)?.take()?))).next()?;
         let slot = self.stripes.get(stripe)?.slot(index)?;
         slot.write(key);
-        let version = slot.version.load(Ordering::Relaxed);
-        Some(SlotHandle { stripe: u32::try_from(stripe).ok()?, index, version, len })
+        // Odd from here on: what a wipe finds odd has its key.
+        let version = slot.version.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        Some(SlotHandle { stripe: u16::try_from(stripe).ok()?, index, version, len })
     }
 
     /// Copies the key of `handle` into `out`, which is as long as the key.
@@ -111,7 +123,7 @@ impl Slots {
     }
 
     fn stripe(&self, handle: &SlotHandle) -> Option<&Stripe> {
-        self.stripes.get(usize::try_from(handle.stripe).ok()?).map(|stripe| &**stripe)
+        self.stripes.get(handle.stripe()).map(|stripe| &**stripe)
     }
 
     fn slot(&self, handle: &SlotHandle) -> Option<&Slot> {
@@ -152,7 +164,6 @@ impl Stripe {
             match self.free.compare_exchange_weak(head, taken, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => {
-                    self.slot(index)?.taken.store(1, Ordering::Relaxed);
                     return Some(index);
                 }
                 Err(now) => head = now,
@@ -168,13 +179,11 @@ impl Stripe {
         let index = self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
         let slab = self.slabs.get(usize::try_from(index).ok()? / SLAB_SLOTS)?;
         slab.get_or_init(|| (0..SLAB_SLOTS).map(|_| Slot::new()).collect());
-        self.slot(index)?.taken.store(1, Ordering::Relaxed);
         Some(index)
     }
 
     fn give_back(&self, index: u32) {
         let Some(slot) = self.slot(index) else { return };
-        slot.taken.store(0, Ordering::Relaxed);
         let mut head = self.free.load(Ordering::Relaxed);
         loop {
             slot.next.store((head & LOW) as u32, Ordering::Relaxed);
@@ -193,10 +202,8 @@ impl Stripe {
             let Some(slot) = self.slot(index) else {
                 continue;
             };
-            // The version is read first: a handle dropped after that moves it on, and the exchange
-            // fails.
             let version = slot.version.load(Ordering::Acquire);
-            if slot.taken.load(Ordering::Relaxed) == 0 {
+            if version.is_multiple_of(2) {
                 continue;
             }
             let freed = slot.version.compare_exchange(
@@ -229,7 +236,6 @@ fn changed(head: u64, first: u32) -> u64 {
 struct Slot {
     words: [AtomicU64; WORDS],
     version: AtomicU32,
-    taken: AtomicU32,
     next: AtomicU32,
 }
 
@@ -238,23 +244,30 @@ impl Slot {
         Self {
             words: [const { AtomicU64::new(0) }; WORDS],
             version: AtomicU32::new(0),
-            taken: AtomicU32::new(0),
             next: AtomicU32::new(0),
         }
     }
 
     fn write(&self, key: &[u8]) {
-        for (word, bytes) in self.words.iter().zip(key.chunks(8)) {
-            let mut whole = [0; 8];
-            whole.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            word.store(u64::from_be_bytes(whole), Ordering::Relaxed);
+        let (words, rest) = key.as_chunks();
+        for (word, bytes) in self.words.iter().zip(words) {
+            word.store(u64::from_be_bytes(*bytes), Ordering::Relaxed);
+        }
+        if let Some(word) = self.words.get(words.len()) {
+            let mut last = [0; 8];
+            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            word.store(u64::from_be_bytes(last), Ordering::Relaxed);
         }
     }
 
     fn read(&self, out: &mut [u8]) {
-        for (word, bytes) in self.words.iter().zip(out.chunks_mut(8)) {
-            let whole = word.load(Ordering::Relaxed).to_be_bytes();
-            bytes.iter_mut().zip(whole).for_each(|(to, from)| *to = from);
+        let (words, rest) = out.as_chunks_mut();
+        for (word, bytes) in self.words.iter().zip(&mut *words) {
+            *bytes = word.load(Ordering::Relaxed).to_be_bytes();
+        }
+        if let Some(word) = self.words.get(words.len()) {
+            let last = word.load(Ordering::Relaxed).to_be_bytes();
+            rest.iter_mut().zip(last).for_each(|(to, from)| *to = from);
         }
     }
 

@@ -181,6 +181,9 @@ fn devices_are_written_and_never_replaced() {
     home.ok(&["seal", "a", "-o", "/dev/null"]);
     let null = std::fs::metadata("/dev/null").unwrap();
     assert!(!null.is_file());
+    let error = home.fails(9, &["seal", "a", "-o", "/dev/full"]);
+    assert_eq!(error["code"], "storage-full");
+    assert!(error["message"].as_str().unwrap().contains("/dev/full"));
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn phase(kms: &Kms) -> Phase {
     phase
 }
 
-async fn started(fixture: &Fixture) -> tokio::task::JoinHandle<Result<(), Error>> {
+fn started(fixture: &Fixture) -> tokio::task::JoinHandle<Result<(), Error>> {
     let kms = fixture.kms.clone();
     let start = tokio::spawn(async move { kms.start().await.map(drop) });
     tokio::task::block_in_place(|| fixture.store.mark.loads.reached());
@@ -45,7 +45,7 @@ async fn a_later_stop_or_start_takes_over_from_a_start_that_a_slow_store_holds_u
     let Fixture { kms, store, .. } = &fixture;
     kms.stop().await.unwrap();
     store.mark.loads.shut();
-    let first = started(&fixture).await;
+    let first = started(&fixture);
     assert_eq!(phase(kms), Phase::Starting);
     let second = tokio::spawn({
         let kms = kms.clone();

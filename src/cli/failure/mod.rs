@@ -204,3 +204,55 @@ pub(super) fn of_arguments(error: &clap::Error, given: &[OsString]) -> ExitCode 
     let message = message.strip_prefix("error: ").unwrap_or(message);
     Failure::usage(message).report(&Show::new(true, true))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::error::{
+        ConfigErrors, ContextError, EnvelopeError, KeyError, KeystoreError, KeystoreProblem,
+        LifecycleError, ObjectError, OutcomeUnknown, Refused,
+    };
+
+    #[test]
+    fn each_family_of_errors_has_the_exit_code_that_is_documented() {
+        let io = || io::Error::from(io::ErrorKind::NotFound);
+        let field = crate::audit::Caller::new("", "", "").unwrap_err();
+        let locked = KeystoreError::new("keys", KeystoreProblem::Locked);
+        let cases = [
+            (1, "internal", Failure::from(Error::Randomness)),
+            (1, "internal", Error::Unreachable("").into()),
+            (2, "usage", Failure::usage("")),
+            (3, "refused", Error::from(Refused::Frozen).into()),
+            (4, "outcome-unknown", Error::from(OutcomeUnknown).into()),
+            (5, "key", KeyError::NotFound.into()),
+            (6, "envelope", EnvelopeError::DoesNotOpen.into()),
+            (7, "context", Error::from(ContextError::EmptyName).into()),
+            (8, "object", Error::from(ObjectError::DoesNotOpen).into()),
+            (9, "io", Error::from(ObjectError::Io(io())).into()),
+            (9, "io", Failure::io("opening", None, io())),
+            (10, "keystore", locked.into()),
+            (11, "config", Error::from(ConfigErrors::of("f", "is wrong")).into()),
+            (12, "lifecycle", Error::from(LifecycleError::Stuck(1)).into()),
+            (13, "audit", field.into()),
+            (141, "output-closed", Failure::output(io::ErrorKind::BrokenPipe.into())),
+        ];
+        let documented = include_str!("../mod.rs");
+        for (code, name, failure) in &cases {
+            assert_eq!((failure.family.exit_code(), failure.family.name()), (*code, *name));
+            let row = format!("//! | {code} | `{name}` |");
+            assert!(*code == 141 || documented.contains(&row), "{row}");
+        }
+        let codes: BTreeSet<_> = cases.iter().map(|case| case.0).collect();
+        assert_eq!(codes.len(), 14);
+    }
+
+    #[test]
+    fn an_error_as_an_object_has_its_problems_line_by_line() {
+        let failure = Failure::from(Error::from(ConfigErrors::of("f", "is wrong")));
+        let problem = json!({ "line": null, "field": "f", "problem": "is wrong" });
+        assert_eq!(failure.json()["error"]["problems"], json!([problem]));
+        assert!(Failure::usage("x").json()["error"].get("problems").is_none());
+    }
+}

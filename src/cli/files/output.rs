@@ -70,12 +70,20 @@ pub(super) struct Output {
 }
 
 enum Kind {
-    /// Bytes go where they go at once.
-    Stream,
+    /// Bytes are read as they are written.
+    Stdout,
+    Device(PathBuf),
     /// A file that has no name yet.
-    Nameless { path: PathBuf, force: bool },
+    Nameless {
+        path: PathBuf,
+        force: bool,
+    },
     /// A file under a temporary name.
-    Named { temporary: PathBuf, path: PathBuf, force: bool },
+    Named {
+        temporary: PathBuf,
+        path: PathBuf,
+        force: bool,
+    },
 }
 
 impl Output {
@@ -90,12 +98,12 @@ impl Output {
         match target {
             Target::Stdout => {
                 let file = io::stdout().as_fd().try_clone_to_owned().map_err(Failure::output)?;
-                Ok(of(file.into(), Kind::Stream))
+                Ok(of(file.into(), Kind::Stdout))
             }
             Target::Device(path) => {
                 let file = OpenOptions::new().write(true).open(&path);
                 let file = file.map_err(|e| Failure::io("opening", Some(&path), e))?;
-                Ok(of(file, Kind::Stream))
+                Ok(of(file, Kind::Device(path)))
             }
             Target::File { path, force } => match nameless(directory(&path), mode) {
                 Some(file) => Ok(of(file, Kind::Nameless { path, force })),
@@ -118,7 +126,7 @@ impl Output {
     /// It exists, or cannot be made durable: nothing has changed.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         let (path, put) = match &self.kind {
-            Kind::Stream => return Ok(()),
+            Kind::Stdout | Kind::Device(_) => return Ok(()),
             Kind::Nameless { path, force } => (path, self.link(path, *force)),
             Kind::Named { temporary, path, force } => {
                 (path, self.synced().and_then(|()| rename(temporary, path, *force)))
@@ -161,7 +169,7 @@ impl Output {
     /// Whether bytes went to their reader as they came.
     pub(super) fn is_stream(&self) -> bool {
         match self.kind {
-            Kind::Stream => true,
+            Kind::Stdout | Kind::Device(_) => true,
             Kind::Nameless { .. } | Kind::Named { .. } => false,
         }
     }
@@ -169,8 +177,8 @@ impl Output {
     /// `operation` on it failed.
     pub(super) fn failed(&self, operation: &str, error: io::Error) -> Failure {
         match &self.kind {
-            Kind::Stream => Failure::output(error),
-            Kind::Nameless { path, .. } | Kind::Named { path, .. } => {
+            Kind::Stdout => Failure::output(error),
+            Kind::Device(path) | Kind::Nameless { path, .. } | Kind::Named { path, .. } => {
                 Failure::io(operation, Some(path), error)
             }
         }

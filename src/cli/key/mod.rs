@@ -210,9 +210,17 @@ struct Versions {
 }
 
 pub(super) async fn run(global: &Global, command: KeyCommand, show: &Show) -> Result<(), Failure> {
-    let id = KeyId::new(command.id())?;
     match command {
         KeyCommand::List { after, limit } => list(global, after, limit, show).await,
+        command => one(global, command, show).await,
+    }
+}
+
+/// What is about one key.
+async fn one(global: &Global, command: KeyCommand, show: &Show) -> Result<(), Failure> {
+    let id = command.id().ok_or(crate::Error::Unreachable("the command names no key"))?;
+    let id = KeyId::new(id)?;
+    match command {
         KeyCommand::Describe { .. } => {
             let session = Session::start(global, show).await?;
             let key = session.kms.describe_key(&id).await?;
@@ -246,10 +254,10 @@ pub(super) async fn run(global: &Global, command: KeyCommand, show: &Show) -> Re
 }
 
 impl KeyCommand {
-    /// The key that it is about.
-    fn id(&self) -> &str {
+    /// The key that it is about, if it is about one.
+    fn id(&self) -> Option<&str> {
         match self {
-            Self::List { .. } => crate::config::DEFAULT_KEY,
+            Self::List { .. } => None,
             Self::CancelDeletion { id }
             | Self::Create { id, .. }
             | Self::Describe { id }
@@ -264,7 +272,7 @@ impl KeyCommand {
             | Self::SetPolicy { id, .. }
             | Self::Tag { id, .. }
             | Self::Untag { id, .. }
-            | Self::Versions { id } => id,
+            | Self::Versions { id } => Some(id),
         }
     }
 }
