@@ -82,10 +82,15 @@ async fn a_key_is_rotated_by_use_and_old_envelopes_open() {
     kms.change_key(key, Mutation::SetPolicy(policy)).await.unwrap();
     let (spec, a) = (DataKeySpec::AES_256, context("a"));
     let first = kms.generate_data_key(key, spec, &a).await.unwrap();
-    becomes(kms, key, |_, version| version > 1).await;
+    for _ in 0..900 {
+        kms.generate_data_key_without_plaintext(key, spec, &a).await.unwrap();
+    }
+    // Not before its limit, though a block of uses is many times that.
+    assert_eq!(kms.describe_key(key).await.unwrap().current_version.number(), 1);
     for _ in 0..3000 {
         kms.generate_data_key_without_plaintext(key, spec, &a).await.unwrap();
     }
+    becomes(kms, key, |_, version| version > 1).await;
     assert!(kms.decrypt_data_key(&first.wrapped, &a).await.is_ok());
     let versions = kms.describe_key_versions(key).await.unwrap();
     assert!(versions.iter().all(|version| version.uses_reserved <= 1000 + (1 << 16)));
