@@ -34,6 +34,9 @@ pub enum Answer<R> {
 
 impl<R> Answer<R> {
     /// The answer, however long it takes.
+    ///
+    /// # Errors
+    /// Those of the call that the message stands for.
     pub async fn get(self) -> Result<R, Error> {
         match self {
             Self::Now(result) => result,

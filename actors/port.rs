@@ -4,12 +4,12 @@
 //! became of them. It is the only file that sends: actix bounds a mailbox by its capacity *and one
 //! message per clone of its address*, so any path around this one has no bound.
 //!
-//! 1. At most [`MAILBOX_MAX`] messages of a port are queued or being handled, however many clones
-//!    and threads ask. A message's place is taken before it is queued and given back when its
-//!    handling ends, or when it is dropped.
+//! 1. At most [`MAILBOX_MAX`](crate::limits::MAILBOX_MAX) messages of a port are queued or being
+//!    handled, however many clones and threads ask. A message's place is taken before it is queued
+//!    and given back when its handling ends, or when it is dropped.
 //! 2. Every message leaves [`Stage::Queued`] exactly once, by one exchange; who wins it says what
 //!    became of the message and counts it. So [`Refused`] means that it never began, and
-//!    [`OutcomeUnknown`] that it did.
+//!    [`OutcomeUnknown`](crate::error::OutcomeUnknown) that it did.
 //! 3. A message that ended any other way than by beginning is never begun.
 //! 4. A closed port stays closed, whoever installs an address, until it is reopened on purpose.
 //!
@@ -40,10 +40,10 @@ use tokio::time::Instant;
 
 use self::delivery::{Asker, Desk, Pass, Stage, Standing};
 pub(crate) use self::delivery::{Begun, Delivery};
-pub(crate) use self::tally::Counters;
-use super::timer::{Rang, Timer};
+use super::timer::Timer;
 use crate::error::{Error, Refused};
 use crate::limits::REBUILD_BACKOFF_MIN;
+use crate::status::{ActorActivity, Messages};
 
 /// The way to the actor `A`, whichever value of it is alive.
 ///
@@ -153,8 +153,8 @@ impl<A: Actor> Port<A> {
     ///
     /// # Errors
     ///
-    /// [`Refused`] if the message never began, [`OutcomeUnknown`] if it did and its answer is lost
-    /// or later than `deadline` from now, and what the actor answers.
+    /// [`Refused`] if the message never began, [`OutcomeUnknown`](crate::error::OutcomeUnknown) if
+    /// it did and its answer is lost or later than `deadline` from now, and what the actor answers.
     pub(crate) fn ask<M, R>(
         &self,
         message: M,
@@ -249,37 +249,14 @@ impl<A: Actor> Port<A> {
         Ok(Admitted { seat, pass })
     }
 
-    /// Waits until nothing is queued or being handled.
-    ///
-    /// # Errors
-    ///
-    /// How many messages still are, after `within`.
-    pub(crate) async fn emptied(&self, within: Duration) -> Result<(), usize> {
-        let desk = &self.0.desk;
-        let timer = desk.timer();
-        let mut alarm = pin!(timer.at(timer.after(within)));
-        loop {
-            // Enlisted before the count is read, so that the last leave is not missed.
-            let mut emptied = pin!(desk.emptied());
-            emptied.as_mut().enable();
-            if desk.under_way() == 0 {
-                return Ok(());
-            }
-            let rang = poll_fn(|cx| match emptied.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => alarm.as_mut().poll(cx).map(Some),
-            })
-            .await;
-            match (rang, desk.under_way()) {
-                (None, _) | (Some(_), 0) => {}
-                (Some(Rang::Due | Rang::TimerGone), left) => return Err(left),
-            }
-        }
+    /// What became of the port's messages so far.
+    pub(crate) fn counters(&self) -> Messages {
+        self.0.desk.counters()
     }
 
-    /// What became of the port's messages so far.
-    pub(crate) fn counters(&self) -> Counters {
-        self.0.desk.counters()
+    /// The same under the port's name.
+    pub(crate) fn activity(&self) -> ActorActivity {
+        ActorActivity { actor: self.name(), messages: self.counters() }
     }
 
     /// Counts a rebuild of the actor.

@@ -42,6 +42,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    #[cfg(test)]
     const ALL: [Self; 3] = [Self::Control, Self::Backend, Self::Audit];
 
     /// The thread's name. Linux keeps 15 bytes of it, which still tell the three apart.
@@ -64,19 +65,13 @@ pub(crate) struct Places {
 #[derive(Clone)]
 enum Floor {
     Threads {
-        control: Post,
-        backend: Post,
-        audit: Post,
+        control: ArbiterHandle,
+        backend: ArbiterHandle,
+        audit: ArbiterHandle,
     },
     /// Every place is the `LocalSet` of this one thread.
+    #[cfg(test)]
     Inline(ThreadId),
-}
-
-/// One thread that takes work.
-#[derive(Clone)]
-struct Post {
-    arbiter: ArbiterHandle,
-    thread: ThreadId,
 }
 
 impl Places {
@@ -123,50 +118,19 @@ impl Places {
         }
     }
 
-    /// The same for a caller that is not in a future: blocks until `work` is done.
-    ///
-    /// # Errors
-    ///
-    /// As [`run_on`](Self::run_on), and if the caller is the place itself, which cannot wait for
-    /// its own next turn.
-    pub(crate) fn run_on_blocking<T, W>(&self, place: Place, work: W) -> Result<T, LifecycleError>
-    where
-        T: Send + 'static,
-        W: FnOnce() -> T + Send + 'static,
-    {
-        if let Some(post) = self.post(place)
-            && post.thread == thread::current().id()
-        {
-            return Err(LifecycleError::Threads("a place cannot wait for itself"));
-        }
-        let (done, answer) = mpsc::sync_channel(1);
-        let sent = self.send(place, move || {
-            let _ = done.send(work());
-        });
-        if !sent {
-            return Err(GONE);
-        }
-        answer.recv().map_err(|_dropped| GONE)
-    }
-
     fn send(&self, place: Place, work: impl FnOnce() + Send + 'static) -> bool {
-        match (self.post(place), &self.floor) {
-            (Some(post), _) => post.arbiter.spawn_fn(work),
-            (None, Floor::Inline(owner)) if *owner == thread::current().id() => {
-                work();
-                true
-            }
-            (None, Floor::Inline(_) | Floor::Threads { .. }) => false,
-        }
-    }
-
-    /// The thread of a place, if it has one of its own.
-    fn post(&self, place: Place) -> Option<&Post> {
         match (&self.floor, place) {
-            (Floor::Threads { control, .. }, Place::Control) => Some(control),
-            (Floor::Threads { backend, .. }, Place::Backend) => Some(backend),
-            (Floor::Threads { audit, .. }, Place::Audit) => Some(audit),
-            (Floor::Inline(_), Place::Control | Place::Backend | Place::Audit) => None,
+            (Floor::Threads { control, .. }, Place::Control) => control.spawn_fn(work),
+            (Floor::Threads { backend, .. }, Place::Backend) => backend.spawn_fn(work),
+            (Floor::Threads { audit, .. }, Place::Audit) => audit.spawn_fn(work),
+            #[cfg(test)]
+            (Floor::Inline(owner), Place::Control | Place::Backend | Place::Audit) => {
+                let is_there = *owner == thread::current().id();
+                if is_there {
+                    work();
+                }
+                is_there
+            }
         }
     }
 }
@@ -209,12 +173,11 @@ impl Threads {
             return Err(NOT_STARTED);
         };
         let floor = Floor::Threads {
-            control: Post { arbiter: yard.control, thread: control.thread().id() },
-            backend: yard.backend.post(),
-            audit: yard.audit.post(),
+            control: yard.control,
+            backend: yard.backend.handle(),
+            audit: yard.audit.handle(),
         };
-        *crew.lock() =
-            Some(Hands { backend: yard.backend.arbiter, audit: yard.audit.arbiter, stop, control });
+        *crew.lock() = Some(Hands { backend: yard.backend, audit: yard.audit, stop, control });
         Ok(Self { places: Places { floor, timer }, crew })
     }
 
@@ -336,19 +299,8 @@ impl Members {
 /// What the control thread answers once everything runs.
 struct Yard {
     control: ArbiterHandle,
-    backend: Staffed,
-    audit: Staffed,
-}
-
-struct Staffed {
-    arbiter: Arbiter,
-    thread: ThreadId,
-}
-
-impl Staffed {
-    fn post(&self) -> Post {
-        Post { arbiter: self.arbiter.handle(), thread: self.thread }
-    }
+    backend: Arbiter,
+    audit: Arbiter,
 }
 
 /// The control thread: a System of its own, the arbiters, the timer, until it is told to stop.
@@ -388,26 +340,21 @@ fn staff(members: &Arc<Members>) -> io::Result<Yard> {
     let audit = match arbiter(Place::Audit, members) {
         Ok(audit) => audit,
         Err(error) => {
-            backend.arbiter.stop();
-            let _ = backend.arbiter.join();
+            backend.stop();
+            let _ = backend.join();
             return Err(error);
         }
     };
     Ok(Yard { control: Arbiter::current(), backend, audit })
 }
 
-fn arbiter(place: Place, members: &Arc<Members>) -> io::Result<Staffed> {
-    let (says, hears) = mpsc::sync_channel(1);
+fn arbiter(place: Place, members: &Arc<Members>) -> io::Result<Arbiter> {
     let members = Arc::clone(members);
-    let arbiter = Arbiter::try_with_tokio_rt(move || {
+    Arbiter::try_with_tokio_rt(move || {
         members.enlist();
         name_this_thread(place);
-        let _ = says.send(thread::current().id());
         runtime(&members)
-    })?;
-    let thread =
-        hears.recv().map_err(|_gone| io::Error::other("the thread ended before it had begun"))?;
-    Ok(Staffed { arbiter, thread })
+    })
 }
 
 /// actix-rt gives its threads a name of its own and no way to choose another; what operators see

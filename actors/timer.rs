@@ -60,6 +60,7 @@ impl Timer {
 
     /// A timer that reads the clock of the caller's tokio runtime, which tests may pause. The
     /// timer, its future and all who wait belong on that runtime.
+    #[cfg(test)]
     pub(crate) fn of_runtime() -> (Self, impl Future<Output = ()> + Send + 'static) {
         Self::reading(Instant::now)
     }

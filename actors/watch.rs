@@ -24,7 +24,7 @@ use std::thread;
 
 use actix::prelude::Stream;
 use actix::{Actor, AsyncContext, Context, StreamHandler};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::port::Port;
@@ -47,6 +47,7 @@ pub(crate) struct Obituary {
 
 impl Obituary {
     /// Which build of the actor carries it; the first is 1.
+    #[cfg(test)]
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
@@ -122,6 +123,8 @@ pub(crate) struct Watch {
     notices: mpsc::UnboundedSender<Notice>,
     places: Places,
     wards: Arc<AtomicU64>,
+    /// Whether there is a ward to revive.
+    gave_up: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -132,7 +135,12 @@ impl Watch {
     /// [`LifecycleError::Threads`] if the place is gone.
     pub(crate) async fn start(places: Places) -> Result<Self, LifecycleError> {
         let (notices, hears) = mpsc::unbounded_channel();
-        let watcher = Watcher { kept: BTreeMap::new(), places: places.clone() };
+        let gave_up = Arc::<AtomicBool>::default();
+        let watcher = Watcher {
+            kept: BTreeMap::new(),
+            places: places.clone(),
+            gave_up: Arc::clone(&gave_up),
+        };
         places
             .run_on(Place::Control, move || {
                 Watcher::create(|context| {
@@ -141,11 +149,11 @@ impl Watch {
                 });
             })
             .await?;
-        Ok(Self { notices, places, wards: Arc::default() })
+        Ok(Self { notices, places, wards: Arc::default(), gave_up })
     }
 
     /// Builds an actor on its place, installs it, and keeps it alive from then on: `build` runs
-    /// again after each panic, and `failed` once if it dies too often.
+    /// again after each panic, and `failed` each time it has died too often.
     ///
     /// `build` runs on the actor's thread, puts the obituary into the actor, and reads what the
     /// actor is from durable state. `failed` runs on the control place.
@@ -164,12 +172,13 @@ impl Watch {
     where
         A: Actor<Context = Context<A>>,
         B: Fn(Obituary) -> Result<A, Error> + Send + Sync + 'static,
-        F: FnOnce(&'static str) + Send + 'static,
+        F: Fn(&'static str) + Send + 'static,
     {
         let id = self.wards.fetch_add(1, Ordering::Relaxed);
         let keep = Arc::new(Keep { build, id, notices: self.notices.clone(), port });
         let ward = Ward {
-            failed: Some(Box::new(failed)),
+            failed: Box::new(failed),
+            gave_up: false,
             generation: 1,
             keep: Arc::clone(&keep) as _,
             place,
@@ -184,17 +193,34 @@ impl Watch {
             first.await?
         }
     }
+
+    /// Builds again what died too often: somebody means to start anew. Answered once that is under
+    /// way; a message that comes before it is done is refused as [`Refused::Down`].
+    pub(crate) async fn revive(&self) {
+        if !self.gave_up.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        let (done, revived) = oneshot::channel();
+        if self.notices.send(Notice::Revive(done)).is_ok() {
+            // An error means that the watcher has ended, and so has the engine.
+            let _ = revived.await;
+        }
+    }
 }
 
-/// What the watcher hears. Nobody can flood it: there is one notice per build and one per death.
+/// What the watcher hears. Nobody can flood it: there is one notice per build, one per death, and
+/// one to revive per giving up.
 enum Notice {
     Keep(u64, Ward),
     Died(Death),
+    Revive(oneshot::Sender<()>),
 }
 
 /// An actor that is kept alive.
 struct Ward {
-    failed: Option<Box<dyn FnOnce(&'static str) + Send>>,
+    failed: Box<dyn Fn(&'static str) + Send>,
+    /// It died too often, and is built again only when somebody asks for it.
+    gave_up: bool,
     generation: u64,
     keep: Arc<dyn Kept>,
     place: Place,
@@ -205,6 +231,7 @@ struct Ward {
 trait Kept: Send + Sync {
     fn name(&self) -> &'static str;
     fn is_closed(&self) -> bool;
+    fn reopen(&self);
     fn close(&self, why: Refused);
     fn take_down(&self, retry_after: Duration);
     fn count_panic(&self);
@@ -234,6 +261,10 @@ where
 
     fn is_closed(&self) -> bool {
         self.port.closed().is_some()
+    }
+
+    fn reopen(&self) {
+        self.port.reopen();
     }
 
     fn close(&self, why: Refused) {
@@ -275,6 +306,7 @@ where
 struct Watcher {
     kept: BTreeMap<u64, Ward>,
     places: Places,
+    gave_up: Arc<AtomicBool>,
 }
 
 impl Actor for Watcher {
@@ -288,6 +320,10 @@ impl StreamHandler<Notice> for Watcher {
                 self.kept.insert(id, ward);
             }
             Notice::Died(death) => self.died(death, context),
+            Notice::Revive(done) => {
+                self.revive();
+                let _ = done.send(());
+            }
         }
     }
 }
@@ -322,12 +358,26 @@ impl Watcher {
             Verdict::GiveUp => {
                 tracing::error!(actor, panicked, "actor lost too often");
                 ward.keep.close(Refused::Failed);
-                let failed = ward.failed.take();
-                self.kept.remove(&death.ward);
-                if let Some(failed) = failed {
-                    failed(actor);
-                }
+                ward.gave_up = true;
+                self.gave_up.store(true, Ordering::Release);
+                (ward.failed)(actor);
             }
+        }
+    }
+
+    fn revive(&mut self) {
+        let gave_up = self.kept.iter_mut().filter(|(_, ward)| ward.gave_up);
+        let revived: Vec<u64> = gave_up
+            .map(|(id, ward)| {
+                ward.gave_up = false;
+                ward.generation += 1;
+                ward.policy = RebuildPolicy::default();
+                ward.keep.reopen();
+                *id
+            })
+            .collect();
+        for id in revived {
+            self.rebuild(id);
         }
     }
 

@@ -4,6 +4,16 @@
 //! while two threads pass, each on its own stripe or both on one. Target: `pass` takes at most
 //! twice the time of `two_atomic_additions`.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and stops at once where it goes wrong"
+)]
+
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

@@ -9,6 +9,16 @@
 //! the turns' own ratios. `--smoke` (or `--test`) takes seconds and shows only that all still runs.
 //! Figures are of the machine that they were measured on; ratios travel.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and stops at once where it goes wrong"
+)]
+
 #[path = "load/measure.rs"]
 mod measure;
 #[path = "load/mixed.rs"]

@@ -5,6 +5,16 @@
 //! input lies: `stream` reads 64 MiB that no cache holds, `stream-hot` reads the same 256 KiB again
 //! and again, as a network stack's buffers would be.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and stops at once where it goes wrong"
+)]
+
 use core::hint::black_box;
 use core::pin::Pin;
 use core::task::{Context, Poll};

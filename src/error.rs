@@ -380,13 +380,26 @@ pub enum KeystoreProblem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigErrors {
+    /// The file, where it came from one.
+    pub file: Option<PathBuf>,
     /// Each problem; never empty.
     pub problems: Vec<ConfigProblem>,
 }
 
+impl ConfigErrors {
+    /// One problem of one field, of a configuration that was made in code.
+    pub(crate) fn of(field: &str, problem: &str) -> Self {
+        let (field, problem) = (field.to_owned(), problem.to_owned());
+        Self { file: None, problems: vec![ConfigProblem { line: None, field, problem }] }
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the configuration is not valid")?;
+        match &self.file {
+            Some(file) => write!(f, "the configuration {} is not valid", file.display())?,
+            None => write!(f, "the configuration is not valid")?,
+        }
         for problem in &self.problems {
             write!(f, "\n  {problem}")?;
         }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::backend::BackendKind;
+use crate::backend::{BackendKind, Capabilities};
 use crate::clock::WallTime;
 use crate::error::Refused;
 use crate::key::KeyId;
@@ -92,10 +92,16 @@ pub struct Status {
     pub reconfiguring: bool,
     /// The backend, while there is one.
     pub backend: Option<BackendKind>,
+    /// What it can do.
+    pub capabilities: Option<Capabilities>,
     /// The key that is used where none is named.
     pub default_key: Option<KeyId>,
     /// Keys known, tombstones included.
     pub keys: u64,
+    /// Whether the gate lets in what reads: unwraps, opens, copies of leases.
+    pub open_for_reads: bool,
+    /// Whether the gate lets in what writes: wraps, seals, changes of keys.
+    pub open_for_writes: bool,
     /// Sections inside the gate now.
     pub sections: u64,
     /// Streams and other long operations under way now.
@@ -149,7 +155,87 @@ impl StopReport {
             cancelled: 0,
             took: Duration::ZERO,
             keys_wiped: 0,
-            audited: true,
+            audited: false,
         }
     }
+}
+
+/// What the engine has done, in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Activity {
+    /// By actor, in the order of the roster.
+    pub actors: Vec<ActorActivity>,
+    /// The audit trail.
+    pub audit: AuditActivity,
+}
+
+/// One actor's messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ActorActivity {
+    /// The actor, and the lane to it.
+    pub actor: &'static str,
+    /// Its messages.
+    pub messages: Messages,
+}
+
+/// What became of the messages to one actor, in numbers that only grow but for `under_way`.
+///
+/// Once nothing is queued, `received` is the sum of the `refused_`, `cancelled` and `begun`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Messages {
+    /// Asks and tells.
+    pub received: u64,
+    /// Refused because [`MAILBOX_MAX`](crate::limits::MAILBOX_MAX) were under way.
+    pub refused_full: u64,
+    /// Refused because the actor was lost, before or after they were queued.
+    pub refused_down: u64,
+    /// Refused because their deadline came before their turn.
+    pub refused_late: u64,
+    /// Refused because the port was closed: the engine stops, is stopped or failed.
+    pub refused_closed: u64,
+    /// Taken back by askers who dropped their future before its turn.
+    pub cancelled: u64,
+    /// Begun.
+    pub begun: u64,
+    /// Begun, and the asker was told that the outcome is unknown.
+    pub outcome_unknown: u64,
+    /// Queued or being handled now.
+    pub under_way: usize,
+    /// Time in the queue of those that were begun.
+    pub wait: Spent,
+    /// Time of handling of those that have ended.
+    pub handling: Spent,
+    /// Rebuilds of the actor.
+    pub restarts: u64,
+    /// Panics of the actor.
+    pub panics: u64,
+}
+
+/// Time spent on many messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Spent {
+    /// On all of them.
+    pub total: Duration,
+    /// On the slowest.
+    pub longest: Duration,
+}
+
+/// What the writer of audit records has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct AuditActivity {
+    /// Records that the sink took.
+    pub records: u64,
+    /// Their bytes as stored in the engine's buffers.
+    pub bytes: u64,
+    /// Transactions that the sink completed.
+    pub transactions: u64,
+    /// Transactions that it failed.
+    pub failures: u64,
+    /// Age of the oldest record of the last transaction, in milliseconds.
+    pub lag_ms: u64,
 }

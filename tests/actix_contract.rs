@@ -3,6 +3,13 @@
 //!
 //! All in virtual time on one thread: `idle` returns when nothing is left to run.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong stops at once"
+)]
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,

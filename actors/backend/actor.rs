@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
@@ -45,7 +46,14 @@ pub(crate) struct BackendActor {
 
 /// What outlives the actor's value, so that its successor opens the same store again.
 #[derive(Clone, Default)]
-pub(crate) struct Adopted(Arc<Mutex<Option<(Arc<Config>, Arc<KeyTable>)>>>);
+pub(crate) struct Adopted(Arc<Mutex<Option<InUse>>>);
+
+/// A store in use: how it was opened, and where it is published.
+#[derive(Clone)]
+struct InUse {
+    config: Arc<Config>,
+    keys: Arc<KeyTable>,
+}
 
 /// One backend and what was published of it.
 struct Live {
@@ -73,7 +81,7 @@ impl BackendActor {
     ) -> Result<Self, Error> {
         let before = adopted.get();
         let live = match before {
-            Some((config, keys)) => {
+            Some(InUse { config, keys }) => {
                 let backend = open(&plane, &config, &AtomicBool::new(false))?;
                 for record in backend.records().values() {
                     keys.publish(record);
@@ -107,16 +115,18 @@ impl BackendActor {
         while !self.busy {
             let Some(job) = self.queue.pop() else { return };
             let Some(live) = &mut self.live else {
-                job.refuse(Refused::Stopped.into());
+                job.refuse(&self.plane, Refused::Stopped);
                 continue;
             };
             let Some(backend) = live.backend.take() else {
-                job.refuse(Error::Unreachable("the backend is away and nobody has it"));
+                job.fail(Error::Unreachable("the backend is away and nobody has it"));
                 continue;
             };
             self.busy = true;
+            let span = job.span();
             let carried =
                 mutation::carry_out(Arc::clone(&self.plane), self.trail.clone(), backend, job);
+            let carried = carried.instrument(span);
             let keys = Arc::clone(&live.keys);
             let done = carried.into_actor(self).map(move |done, actor, context| {
                 actor.came_back(done, &keys);
@@ -153,7 +163,7 @@ impl BackendActor {
 
     fn close_now(&mut self) {
         for job in self.queue.drain() {
-            job.refuse(Refused::Draining.into());
+            job.refuse(&self.plane, Refused::Draining);
         }
         self.adopted.set(None);
         for live in self.live.take().into_iter().chain(self.replaced.drain(..)) {
@@ -167,11 +177,12 @@ impl BackendActor {
 
     fn enqueue(&mut self, context: &mut Context<Self>, is_brake: bool, job: Job) {
         match (&self.live, &self.candidate) {
-            (None, _) => job.refuse(Refused::Stopped.into()),
-            // Another store is being loaded: what changed here now would be missing there.
-            (Some(_), Some((_, Some(_), _))) => {
+            (None, _) => job.refuse(&self.plane, Refused::Stopped),
+            // Another store is loaded: what changed here now would be missing there. Use counts are
+            // this store's own, and callers wait for them.
+            (Some(_), Some((_, Some(_), _))) if matches!(job.kind, Kind::Asked { .. }) => {
                 let retry_after = REBUILD_BACKOFF_MIN;
-                job.refuse(Refused::Down { actor: "backend", retry_after }.into());
+                job.refuse(&self.plane, Refused::Down { actor: "backend", retry_after });
             }
             (Some(_), _) => {
                 self.queue.push(is_brake, job);
@@ -186,11 +197,11 @@ impl Actor for BackendActor {
 }
 
 impl Adopted {
-    fn get(&self) -> Option<(Arc<Config>, Arc<KeyTable>)> {
+    fn get(&self) -> Option<InUse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, adopted: Option<(Arc<Config>, Arc<KeyTable>)>) {
+    fn set(&self, adopted: Option<InUse>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = adopted;
     }
 }
@@ -230,12 +241,17 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
         if abandoned.load(Ordering::Acquire) {
             return Err(Refused::Late.into());
         }
-        // The earlier candidate goes first: it may hold the lock that this one needs.
+        // The earlier candidate goes first: it may hold the lock that this one needs. So may what a
+        // successor has opened again of an engine that has failed since.
         self.candidate = None;
+        if !shares {
+            self.close_now();
+        }
         if shares
             && let Some(live) = &self.live
             && live.config.backend.is_same_store(&config.backend)
         {
+            backend::check_successor(&config.backend, &live.config.backend)?;
             let candidate = live.candidate();
             self.candidate = Some((attempt, None, config));
             return Ok(candidate);
@@ -255,15 +271,16 @@ impl Handler<Delivery<Adopt>> for BackendActor {
         let (Adopt { attempt }, _begun) = delivery.begin()?;
         let Some((_, live, config)) = self.candidate.take_if(|candidate| candidate.0 == attempt)
         else {
-            return Ok(());
+            return Err(Error::Unreachable("the candidate is gone"));
         };
         match (live, &mut self.live) {
             (Some(live), current) => self.replaced.extend(current.replace(live)),
             (None, Some(live)) => live.config = config,
             (None, None) => {}
         }
-        let adopted = self.live.as_ref();
-        self.adopted.set(adopted.map(|live| (Arc::clone(&live.config), Arc::clone(&live.keys))));
+        let in_use =
+            |live: &Live| InUse { config: Arc::clone(&live.config), keys: Arc::clone(&live.keys) };
+        self.adopted.set(self.live.as_ref().map(in_use));
         Ok(())
     }
 }
@@ -301,7 +318,7 @@ impl Handler<Delivery<Close>> for BackendActor {
         let (done, answer) = oneshot::channel();
         self.closing.push(done);
         for job in self.queue.drain() {
-            job.refuse(Refused::Draining.into());
+            job.refuse(&self.plane, Refused::Draining);
         }
         if !self.busy {
             self.close_now();
@@ -338,7 +355,8 @@ impl Handler<Delivery<Mutate>> for BackendActor {
         };
         let (done, answer) = oneshot::channel();
         let is_brake = mutation.is_brake();
-        let job = Job { id, mutation, kind: Kind::Asked { caller, done } };
+        let span = begun.span().clone();
+        let job = Job { id, mutation, kind: Kind::Asked { caller, span, done } };
         self.enqueue(context, is_brake, job);
         answered(begun, answer)
     }
@@ -379,7 +397,14 @@ impl BackendActor {
         live.keys.with(id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
             let view = cell.view();
-            let (version, uses) = view.current_uses().ok_or(KeyError::NotFound)?;
+            let Some((version, uses)) = view.current_uses() else {
+                // Withdrawn by a stop that is closing, or without material for good.
+                let refused: Error = match self.plane.generation() {
+                    None => Refused::Draining.into(),
+                    Some(_) => KeyError::Destroyed.into(),
+                };
+                return Err(refused);
+            };
             if !uses.is_low() {
                 return Ok(None);
             }

@@ -34,7 +34,7 @@ pub(crate) struct Candidate {
     pub(crate) capabilities: Capabilities,
 }
 
-/// Puts the candidate of this attempt in use. Idempotent.
+/// Puts the candidate of this attempt in use. An error if it is gone.
 #[derive(Message)]
 #[rtype(result = "Result<(), Error>")]
 pub(crate) struct Adopt {

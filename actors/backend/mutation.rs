@@ -11,13 +11,14 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::messages::MutationReport;
 use crate::actors::audit::Trail;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::backend::Backend;
-use crate::error::{Error, LifecycleError};
-use crate::gate::Class;
+use crate::error::{Error, LifecycleError, Refused};
+use crate::gate::{Class, stripe_of_thread};
 use crate::key::{KeyId, KeyRecord, Mutation};
 use crate::limits::QUIESCE_DEADLINE;
 use crate::plane::{Plane, TryError};
@@ -32,7 +33,7 @@ pub(super) struct Job {
 /// Who wants it.
 pub(super) enum Kind {
     /// Somebody asked: audited.
-    Asked { caller: Caller, done: oneshot::Sender<Result<MutationReport, Error>> },
+    Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
     Supply { done: oneshot::Sender<Result<(), Error>> },
 }
@@ -54,7 +55,23 @@ pub(super) struct Finish {
 }
 
 impl Job {
-    pub(super) fn refuse(self, error: Error) {
+    /// Whose request it is part of.
+    pub(super) fn span(&self) -> Span {
+        match &self.kind {
+            Kind::Asked { span, .. } => span.clone(),
+            Kind::Supply { .. } => Span::none(),
+        }
+    }
+
+    /// Refuses it before it began, which the trail counts where somebody asked (guarantee 4).
+    pub(super) fn refuse(self, plane: &Plane, why: Refused) {
+        if matches!(self.kind, Kind::Asked { .. }) {
+            plane.audit.refused(stripe_of_thread(), why);
+        }
+        self.fail(why.into());
+    }
+
+    pub(super) fn fail(self, error: Error) {
         match self.kind {
             Kind::Asked { done, .. } => drop(done.send(Err(error))),
             Kind::Supply { done } => drop(done.send(Err(error))),

@@ -1,6 +1,5 @@
 //! The lifecycle actor: mailbox to command, effect to reply.
 
-use core::future::Future;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +15,13 @@ use crate::actors::backend::{
     Abandon, Adopt, BackendActor, Candidate, Close, CloseReplaced, OpenCandidate, Settle,
 };
 use crate::actors::port::{Begun, Delivery, Port};
+use crate::actors::timer::Timer;
 use crate::actors::watch::Obituary;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::{Scope, ShutTicket};
-use crate::limits::{ASK_DEADLINE, OPEN_DEADLINE, QUIESCE_DEADLINE};
+use crate::limits::{OPEN_DEADLINE, QUIESCE_DEADLINE, REBUILD_BACKOFF_MIN};
 use crate::plane::{Generation, Plane};
 use crate::status::{FreezeScope, Phase, StartReport, Status, StopReport};
 
@@ -34,8 +34,10 @@ pub(crate) struct Lifecycle {
     numbers: Arc<Numbers>,
     /// What the next start uses.
     config: Option<Arc<Config>>,
-    /// What a reconfiguration under way swaps to.
-    next_config: Option<Arc<Config>>,
+    /// What the message that is being handled wants to swap to.
+    offered: Option<Arc<Config>>,
+    /// The attempt under way, and what it is built with: in use once it is adopted, and no sooner.
+    building: Option<(u64, Arc<Config>)>,
     abandoned: Arc<AtomicBool>,
     candidates: HashMap<u64, Candidate>,
     build_errors: HashMap<u64, Error>,
@@ -44,6 +46,8 @@ pub(crate) struct Lifecycle {
     /// The latest shut that a command has told of.
     seen: ShutTicket,
     replaced: Option<Arc<Generation>>,
+    /// What a successor has to do first.
+    inherited: Vec<Effect>,
     _obituary: Obituary,
 }
 
@@ -63,8 +67,8 @@ enum Reply {
 }
 
 impl Lifecycle {
-    /// The actor. A successor knows only that its predecessor was lost: it shuts the gate and has
-    /// failed.
+    /// The actor. `backend` is a lane of its own: no flood refuses what is said here. A successor
+    /// knows only that its predecessor was lost: it shuts the gate, closes what runs and has failed.
     pub(crate) fn new(
         plane: Arc<Plane>,
         trail: Trail,
@@ -73,22 +77,23 @@ impl Lifecycle {
         obituary: Obituary,
     ) -> Self {
         let is_successor = numbers.was_built.swap(true, Ordering::AcqRel);
-        let machine = if is_successor {
-            plane.gate.shut(Scope::All, Phase::Failed("").refusal_code());
+        let (machine, inherited) = if is_successor {
             let generation = numbers.generation.load(Ordering::Acquire);
-            Machine::after_loss(generation, numbers.attempts.load(Ordering::Acquire))
+            let attempts = numbers.attempts.load(Ordering::Acquire);
+            Machine::after_loss(plane.clock.boot(), generation, attempts)
         } else {
-            Machine::new()
+            (Machine::new(), Vec::new())
         };
         let seen = plane.gate.latest_shut();
-        let mut actor = Self {
+        Self {
             plane,
             trail,
             backend,
             machine,
             numbers,
             config: None,
-            next_config: None,
+            offered: None,
+            building: None,
             abandoned: Arc::default(),
             candidates: HashMap::new(),
             build_errors: HashMap::new(),
@@ -96,13 +101,9 @@ impl Lifecycle {
             next_asker: 0,
             seen,
             replaced: None,
+            inherited,
             _obituary: obituary,
-        };
-        if is_successor {
-            actor.wipe();
-            actor.publish();
         }
-        actor
     }
 
     fn enlist(&mut self, reply: Reply) -> Asker {
@@ -172,7 +173,7 @@ impl Lifecycle {
                 // full drops the candidate with the next one.
                 let _ = self.backend.tell(Abandon { attempt });
             }
-            Effect::Adopt { attempt, generation } => self.adopt(attempt, generation),
+            Effect::Adopt { attempt, generation } => self.adopt(context, attempt, generation),
             Effect::Shut(scope) => {
                 let code = self.machine.phase().refusal_code();
                 self.seen = self.plane.gate.shut(gate_scope(scope), code);
@@ -200,7 +201,8 @@ impl Lifecycle {
         self.numbers.attempts.fetch_max(attempt, Ordering::AcqRel);
         self.abandoned = Arc::default();
         let abandoned = Arc::clone(&self.abandoned);
-        let config = if shares { self.next_config.clone() } else { self.config.clone() };
+        let config = if shares { self.offered.take() } else { self.config.clone() };
+        self.building = config.clone().map(|config| (attempt, config));
         let backend = self.backend.clone();
         let open = async move {
             let config = config.ok_or(Refused::NotConfigured)?;
@@ -222,17 +224,32 @@ impl Lifecycle {
         context.spawn(opened);
     }
 
-    fn adopt(&mut self, attempt: u64, generation: u64) {
+    fn adopt(&mut self, context: &mut Context<Self>, attempt: u64, generation: u64) {
         self.numbers.generation.store(generation, Ordering::Release);
-        if let Some(config) = self.next_config.take() {
-            self.config = Some(config);
-        }
-        let (Some(candidate), Some(config)) = (self.candidates.remove(&attempt), &self.config)
+        let building = self.building.take_if(|building| building.0 == attempt);
+        let (Some(candidate), Some((_, config))) = (self.candidates.remove(&attempt), building)
         else {
             return;
         };
+        self.config = Some(Arc::clone(&config));
         // Ordered before every mutation that callers of the new generation send.
-        let _ = self.backend.tell(Adopt { attempt });
+        let adopted = self.backend.ask(Adopt { attempt }, CLOSE_DEADLINE);
+        let adopted = adopted.into_actor(self).map(move |adopted, actor, context| {
+            let in_use = match actor.machine.phase() {
+                Phase::Running | Phase::Frozen(_) => actor.machine.generation() == generation,
+                Phase::Draining
+                | Phase::Failed(_)
+                | Phase::NotConfigured
+                | Phase::Starting
+                | Phase::Stopped => false,
+            };
+            // It died with the candidate: its successor has another store, or none.
+            if adopted.is_err() && in_use {
+                let why = "the backend lost what it had opened";
+                actor.apply(context, Command::ActorLost { why });
+            }
+        });
+        context.spawn(adopted);
         self.plane.random.set_cloned_host(config.host.cloned_host);
         let published = Generation {
             number: generation,
@@ -246,30 +263,29 @@ impl Lifecycle {
         self.replaced = self.plane.publish(Arc::new(published));
     }
 
-    /// Waits for quiescence, and for the mutation that is under way; says so if that takes too
-    /// long, and goes on waiting.
+    /// Waits for quiescence, and for the mutation that is under way; says so if the gate does not
+    /// get quiet in time, and goes on waiting.
     fn quiesce(&self, context: &mut Context<Self>, round: u64) {
-        let gate = Arc::clone(&self.plane.gate);
+        let quiesce = self.plane.gate.quiesce_owned();
         let timer = self.trail.timer().clone();
         let backend = self.backend.clone();
         let waits_for_mutation = matches!(self.machine.phase(), Phase::Frozen(_));
+        let (done, gone) = oneshot::channel();
         let quiet = async move {
-            gate.quiesce_owned().await;
+            quiesce.await;
+            let _ = done.send(());
             if waits_for_mutation {
                 // A backend that is gone changes nothing any more.
-                let _ = backend.ask(Settle, ASK_DEADLINE).await;
+                let _ = backend.ask(Settle, CLOSE_DEADLINE).await;
             }
         };
-        let (done, answer) = oneshot::channel();
         context.spawn(quiet.into_actor(self).map(move |(), actor, context| {
-            let _ = done.send(());
             actor.apply(context, Command::Quiet { round });
         }));
-        let late = async move { timer.within(QUIESCE_DEADLINE, answer).await.is_err() };
+        let late = async move { timer.within(QUIESCE_DEADLINE, gone).await.is_err() };
         context.spawn(late.into_actor(self).map(move |late, actor, context| {
-            let inside = actor.plane.gate.inside();
-            // Nothing inside and still not quiet: a mutation that takes its time.
-            if late && inside > 0 {
+            if late {
+                let inside = actor.plane.gate.inside();
                 actor.apply(context, Command::Stuck { round, inside });
             }
         }));
@@ -278,23 +294,9 @@ impl Lifecycle {
     /// Wipes what callers hold, then closes the backend.
     fn close(&mut self, context: &mut Context<Self>, round: u64) {
         let wiped = self.wipe();
-        let backend = self.backend.clone();
-        let (trail, plane) = (self.trail.clone(), Arc::clone(&self.plane));
-        let generation = self.machine.generation();
-        let closed = async move {
-            // Late or lost, the mutation under way is finished or not; both are durable states.
-            let closed = backend.ask(Close, CLOSE_DEADLINE).await;
-            let outcome = outcome_of(&closed);
-            let caller = Caller::engine();
-            let record = RecordRef {
-                outcome,
-                generation,
-                ..RecordRef::event(&caller, Operation::Stop, plane.clock.wall())
-            };
-            trail.brake(&record).await
-        };
-        context.spawn(closed.into_actor(self).map(move |audited, actor, context| {
-            actor.apply(context, Command::Closed { round, wiped, audited });
+        let closed = closed(self.backend.clone(), self.trail.timer().clone());
+        context.spawn(closed.into_actor(self).map(move |(), actor, context| {
+            actor.apply(context, Command::Closed { round, wiped });
         }));
     }
 
@@ -307,7 +309,7 @@ impl Lifecycle {
             generation.keys.withdraw();
         }
         self.candidates.clear();
-        let _ = self.plane.withdraw();
+        self.building = None;
         cut + leases
     }
 
@@ -354,41 +356,50 @@ impl Lifecycle {
         }
     }
 
-    /// Runs `command` for a new asker and gives the future of its answer, recorded as `operation`.
+    /// Runs `command` for a new asker and gives the future of its answer, and of whether that is in
+    /// the trail: recorded as `operation` of `caller`. The commands that give are refused by the
+    /// intent that their senders record before; the record never fails one afterwards.
     fn ask<T: Send + 'static>(
         &mut self,
         context: &mut Context<Self>,
         begun: Begun,
-        operation: Operation,
+        (operation, caller): (Operation, Caller),
         reply: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Reply,
         command: impl FnOnce(Asker) -> Command,
-    ) -> ResponseFuture<Result<T, Error>> {
+    ) -> impl Future<Output = (Result<T, Error>, bool)> + 'static {
         let (done, answer) = oneshot::channel();
         let asker = self.enlist(reply(done));
         self.apply(context, command(asker));
         let (trail, plane) = (self.trail.clone(), Arc::clone(&self.plane));
-        Box::pin(async move {
+        async move {
             let _begun = begun;
             let answer = answer.await.unwrap_or(Err(OutcomeUnknown.into()));
-            if operation != Operation::Stop {
-                record(&trail, &plane, operation, outcome_of(&answer)).await;
-            }
-            answer
-        })
+            // A brake has no intent: this is the whole of it.
+            let is_brake = matches!(operation, Operation::Stop | Operation::Freeze);
+            let stage = if is_brake { Stage::Event } else { Stage::Outcome };
+            let record = RecordRef {
+                stage,
+                outcome: outcome_of(&answer),
+                generation: plane.status.load().generation,
+                ..RecordRef::event(&caller, operation, plane.clock.wall())
+            };
+            let audited = trail.brake(&record).await;
+            (answer, audited)
+        }
     }
 }
 
-/// Records what a lifecycle command came to. The commands that give are refused by the intent that
-/// their senders record before; this never fails them afterwards.
-async fn record(trail: &Trail, plane: &Plane, operation: Operation, outcome: Outcome) {
-    let caller = Caller::engine();
-    let record = RecordRef {
-        stage: Stage::Outcome,
-        outcome,
-        generation: plane.status.load().generation,
-        ..RecordRef::event(&caller, operation, plane.clock.wall())
-    };
-    trail.brake(&record).await;
+/// Has the backend closed, or whatever is built in its place: a successor opens what was in use.
+async fn closed(backend: Port<BackendActor>, timer: Timer) {
+    loop {
+        let pause = match backend.ask(Close, CLOSE_DEADLINE).await {
+            Err(Error::Refused(Refused::Down { retry_after, .. })) => retry_after,
+            Err(Error::OutcomeUnknown(_)) => REBUILD_BACKOFF_MIN,
+            // Closed, or given up for good and its values dropped.
+            Ok(()) | Err(_) => return,
+        };
+        let _ = timer.within(pause, core::future::pending::<()>()).await;
+    }
 }
 
 fn outcome_of<T>(result: &Result<T, Error>) -> Outcome {
@@ -407,6 +418,18 @@ fn gate_scope(scope: FreezeScope) -> Scope {
 
 impl Actor for Lifecycle {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let inherited = core::mem::take(&mut self.inherited);
+        if inherited.is_empty() {
+            return;
+        }
+        self.publish();
+        self.relabel(self.machine.phase());
+        for effect in inherited {
+            self.perform(context, effect);
+        }
+    }
 }
 
 /// Refuses a message that must not begin.
@@ -427,12 +450,14 @@ impl Handler<Delivery<Configure>> for Lifecycle {
         delivery: Delivery<Configure>,
         context: &mut Context<Self>,
     ) -> Self::Result {
-        let (Configure(config), begun) = begun_or_refused!(delivery);
+        let (Configure { config, caller }, begun) = begun_or_refused!(delivery);
         match self.machine.phase() {
             Phase::NotConfigured | Phase::Stopped | Phase::Failed(_) => self.config = Some(config),
             Phase::Draining | Phase::Frozen(_) | Phase::Running | Phase::Starting => {}
         }
-        self.ask(context, begun, Operation::Configure, Reply::Done, Command::Configure)
+        let who = (Operation::Configure, caller);
+        let answer = self.ask(context, begun, who, Reply::Done, Command::Configure);
+        Box::pin(async { answer.await.0 })
     }
 }
 
@@ -440,36 +465,53 @@ impl Handler<Delivery<Start>> for Lifecycle {
     type Result = ResponseFuture<Result<StartReport, Error>>;
 
     fn handle(&mut self, delivery: Delivery<Start>, context: &mut Context<Self>) -> Self::Result {
-        let (Start, begun) = begun_or_refused!(delivery);
-        self.seen = self.plane.gate.latest_shut();
-        self.ask(context, begun, Operation::Start, Reply::Started, Command::Start)
+        let (Start { seen, caller }, begun) = begun_or_refused!(delivery);
+        self.seen = self.seen.max(seen);
+        let who = (Operation::Start, caller);
+        let answer = self.ask(context, begun, who, Reply::Started, Command::Start);
+        Box::pin(async { answer.await.0 })
     }
 }
 
 impl Handler<Delivery<Stop>> for Lifecycle {
-    type Result = ResponseFuture<Result<StopReport, Error>>;
+    type Result = ();
 
-    fn handle(&mut self, delivery: Delivery<Stop>, context: &mut Context<Self>) -> Self::Result {
-        let (Stop { drain, shut }, begun) = begun_or_refused!(delivery);
+    fn handle(&mut self, delivery: Delivery<Stop>, context: &mut Context<Self>) {
+        let Ok((stop, begun)) = delivery.begin() else {
+            return;
+        };
+        let Stop { drain, shut, caller, done } = stop;
         self.seen = self.seen.max(shut);
         let command = |asker| Command::Stop { drain, asker };
-        let answer = self.ask(context, begun, Operation::Stop, Reply::Stopped, command);
+        let who = (Operation::Stop, caller);
+        let answer = self.ask(context, begun, who, Reply::Stopped, command);
         self.relabel(self.machine.phase());
-        answer
+        let answer = async {
+            let (answer, audited) = answer.await;
+            let _ = done.send(answer.map(|report| StopReport { audited, ..report }));
+        };
+        context.spawn(answer.into_actor(self));
     }
 }
 
 impl Handler<Delivery<Freeze>> for Lifecycle {
-    type Result = ResponseFuture<Result<(), Error>>;
+    type Result = ();
 
-    fn handle(&mut self, delivery: Delivery<Freeze>, context: &mut Context<Self>) -> Self::Result {
-        let (Freeze { scope, shut }, begun) = begun_or_refused!(delivery);
+    fn handle(&mut self, delivery: Delivery<Freeze>, context: &mut Context<Self>) {
+        let Ok((freeze, begun)) = delivery.begin() else {
+            return;
+        };
+        let Freeze { scope, shut, caller, done } = freeze;
         self.seen = self.seen.max(shut);
         let command = |asker| Command::Freeze { scope, asker };
-        let answer = self.ask(context, begun, Operation::Freeze, Reply::Done, command);
+        let who = (Operation::Freeze, caller);
+        let answer = self.ask(context, begun, who, Reply::Done, command);
         // Where it was refused, the shut of its sender left the wrong reason.
         self.relabel(self.machine.phase());
-        answer
+        let answer = async {
+            let _ = done.send(answer.await.0);
+        };
+        context.spawn(answer.into_actor(self));
     }
 }
 
@@ -477,9 +519,11 @@ impl Handler<Delivery<Thaw>> for Lifecycle {
     type Result = ResponseFuture<Result<(), Error>>;
 
     fn handle(&mut self, delivery: Delivery<Thaw>, context: &mut Context<Self>) -> Self::Result {
-        let (Thaw, begun) = begun_or_refused!(delivery);
-        self.seen = self.plane.gate.latest_shut();
-        self.ask(context, begun, Operation::Thaw, Reply::Done, Command::Thaw)
+        let (Thaw { seen, caller }, begun) = begun_or_refused!(delivery);
+        self.seen = self.seen.max(seen);
+        let who = (Operation::Thaw, caller);
+        let answer = self.ask(context, begun, who, Reply::Done, Command::Thaw);
+        Box::pin(async { answer.await.0 })
     }
 }
 
@@ -491,11 +535,12 @@ impl Handler<Delivery<Reconfigure>> for Lifecycle {
         delivery: Delivery<Reconfigure>,
         context: &mut Context<Self>,
     ) -> Self::Result {
-        let (Reconfigure(config), begun) = begun_or_refused!(delivery);
-        if self.machine.phase() == Phase::Running {
-            self.next_config = Some(config);
-        }
-        self.ask(context, begun, Operation::Reconfigure, Reply::Started, Command::Reconfigure)
+        let (Reconfigure { config, caller }, begun) = begun_or_refused!(delivery);
+        self.offered = Some(config);
+        let who = (Operation::Reconfigure, caller);
+        let answer = self.ask(context, begun, who, Reply::Started, Command::Reconfigure);
+        self.offered = None;
+        Box::pin(async { answer.await.0 })
     }
 }
 
@@ -503,9 +548,22 @@ impl Handler<Delivery<ActorLost>> for Lifecycle {
     type Result = ();
 
     fn handle(&mut self, delivery: Delivery<ActorLost>, context: &mut Context<Self>) {
-        if let Ok((ActorLost(why), _begun)) = delivery.begin() {
-            self.apply(context, Command::ActorLost { why });
-        }
+        let Ok((ActorLost(why), begun)) = delivery.begin() else {
+            return;
+        };
+        self.apply(context, Command::ActorLost { why });
+        let (trail, plane) = (self.trail.clone(), Arc::clone(&self.plane));
+        let recorded = async move {
+            let _begun = begun;
+            let caller = Caller::engine();
+            let record = RecordRef {
+                outcome: Outcome::Failed(ErrorClass::Failed),
+                generation: plane.status.load().generation,
+                ..RecordRef::event(&caller, Operation::Stop, plane.clock.wall())
+            };
+            trail.brake(&record).await;
+        };
+        context.spawn(recorded.into_actor(self));
     }
 }
 

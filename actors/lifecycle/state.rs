@@ -12,8 +12,10 @@
 //!    which.
 //! 2. Generation numbers only grow, and only a start or a swap that succeeded takes one.
 //! 3. Each asker is answered exactly once.
-//! 4. A state that yields keys is left only after quiescence: `Stopped`, `Frozen` and `Failed` are
-//!    entered by `Quiet`, never by the command itself.
+//! 4. A state that yields keys is left only after quiescence: `Frozen` is entered by `Quiet`,
+//!    `Stopped` and `Failed` only once nothing is under way and the backend is closed. A candidate
+//!    that is being built holds keys too.
+//! 5. What a swap replaced is closed once nobody uses it, whatever state the engine is in by then.
 
 use core::time::Duration;
 
@@ -48,7 +50,7 @@ pub(super) enum Command {
     /// Not within a second: so many are still inside.
     Stuck { round: u64, inside: u64 },
     /// The backend of this round is closed.
-    Closed { round: u64, wiped: u64, audited: bool },
+    Closed { round: u64, wiped: u64 },
     /// The deadline of a stop may have passed.
     DeadlineDue { round: u64 },
     /// An actor is lost for good.
@@ -74,7 +76,7 @@ pub(super) enum Effect {
     Open,
     /// Wait for quiescence, for a second at first, and report `Quiet` or `Stuck`.
     Quiesce { round: u64 },
-    /// Cut every operation, wipe, close the backend, and report `Closed`.
+    /// Cut every operation, wipe, close the backend with every candidate, and report `Closed`.
     Close { round: u64 },
     /// Drop what the swap replaced.
     CloseReplaced { round: u64 },
@@ -111,6 +113,8 @@ pub(super) struct InFlight {
 /// The machine.
 pub(super) struct Machine {
     state: State,
+    /// The swap that was made and whose old generation may still be in use.
+    replacing: Option<Replacing>,
     /// The last generation that ran.
     generation: u64,
     attempts: u64,
@@ -121,20 +125,41 @@ pub(super) struct Machine {
 enum State {
     NotConfigured,
     Stopped,
-    Starting { attempt: u64, asker: Asker },
-    Running { swap: Option<Swap> },
-    Freezing { scope: FreezeScope, round: u64, askers: Vec<Asker> },
-    Frozen { scope: FreezeScope },
+    Starting {
+        attempt: u64,
+        asker: Asker,
+    },
+    Running {
+        swap: Option<Swap>,
+    },
+    Freezing {
+        scope: FreezeScope,
+        round: u64,
+        askers: Vec<Asker>,
+        /// So many sections did not end in time.
+        stuck: Option<u64>,
+    },
+    Frozen {
+        scope: FreezeScope,
+    },
     Draining(Drain),
-    Failed { why: &'static str },
+    Failed {
+        why: &'static str,
+    },
 }
 
+/// A candidate that is being built beside the running generation.
 #[derive(Debug)]
 struct Swap {
     attempt: u64,
     asker: Asker,
-    /// Set once the new generation is in use and the old one drains.
-    round: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Replacing {
+    round: u64,
+    asker: Asker,
+    report: StartReport,
 }
 
 #[derive(Debug)]
@@ -151,13 +176,17 @@ struct Drain {
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Self { state: State::NotConfigured, generation: 0, attempts: 0, rounds: 0 }
+        Self { state: State::NotConfigured, replacing: None, generation: 0, attempts: 0, rounds: 0 }
     }
 
-    /// A machine whose predecessor was lost: it knows nothing of what runs, so it has failed.
-    pub(super) fn after_loss(generation: u64, attempts: u64) -> Self {
-        let state = State::Failed { why: "the lifecycle actor was lost" };
-        Self { state, generation, attempts, rounds: attempts }
+    /// A machine whose predecessor was lost, and what is to be done at once: it knows nothing of
+    /// what runs, so it closes that and has failed then.
+    pub(super) fn after_loss(now: BootTime, generation: u64, attempts: u64) -> (Self, Vec<Effect>) {
+        let mut machine = Self { generation, attempts, ..Self::new() };
+        let why = "the lifecycle actor was lost";
+        let in_flight = InFlight::default();
+        let effects = machine.drain(now, in_flight, now, Vec::new(), Some(why));
+        (machine, effects)
     }
 
     /// The state, as status and errors name it.
@@ -180,7 +209,7 @@ impl Machine {
 
     /// Whether a candidate is being built or swapped in beside the running generation.
     pub(super) fn is_reconfiguring(&self) -> bool {
-        matches!(&self.state, State::Running { swap: Some(_) })
+        self.replacing.is_some() || matches!(&self.state, State::Running { swap: Some(_) })
     }
 
     /// Applies one command.
@@ -201,7 +230,7 @@ impl Machine {
             Command::BuildFailed { attempt, why } => self.build_failed(attempt, why),
             Command::Quiet { round } => self.quiet(round),
             Command::Stuck { round, inside } => self.stuck(round, inside),
-            Command::Closed { round, wiped, audited } => self.closed(now, round, wiped, audited),
+            Command::Closed { round, wiped } => self.closed(now, round, wiped),
             Command::DeadlineDue { round } => self.deadline_due(now, round),
             Command::ActorLost { why } => self.actor_lost(now, in_flight, why),
         }
@@ -234,8 +263,9 @@ impl Machine {
                 effects.push(superseded(*asker, "start"));
             }
             State::Running { .. } => {
+                // A shut whose message was refused is undone.
                 let report = StartReport::new(self.generation, true);
-                return vec![Effect::Answer(asker, Answer::Started(report))];
+                return vec![Effect::Open, Effect::Answer(asker, Answer::Started(report))];
             }
             State::Freezing { .. } | State::Frozen { .. } => {
                 return self.not_now(asker, "start", "; thaw it");
@@ -262,23 +292,16 @@ impl Machine {
             State::NotConfigured | State::Stopped => {
                 vec![Effect::Answer(asker, Answer::Stopped(StopReport::nothing()))]
             }
-            State::Failed { .. } => {
-                self.state = State::Stopped;
-                let report = StopReport::nothing();
-                vec![Effect::Shut(FreezeScope::All), Effect::Answer(asker, Answer::Stopped(report))]
-            }
+            // What failed may have left something open.
+            State::Failed { .. } => self.close(now, now.plus(drain), vec![asker], None),
             State::Starting { attempt, asker: starter } => {
-                let effects = vec![
-                    Effect::Abandon { attempt: *attempt },
-                    superseded(*starter, "stop"),
-                    Effect::Shut(FreezeScope::All),
-                    Effect::Answer(asker, Answer::Stopped(StopReport::nothing())),
-                ];
-                self.state = State::Stopped;
+                let mut effects =
+                    vec![Effect::Abandon { attempt: *attempt }, superseded(*starter, "stop")];
+                effects.extend(self.close(now, now.plus(drain), vec![asker], None));
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now.plus(drain), vec![asker], None, "stop")
+                self.drain(now, in_flight, now.plus(drain), vec![asker], None)
             }
             State::Draining(draining) => {
                 draining.askers.push(asker);
@@ -301,8 +324,8 @@ impl Machine {
         deadline: BootTime,
         askers: Vec<Asker>,
         failure: Option<&'static str>,
-        by: &'static str,
     ) -> Vec<Effect> {
+        let by = if failure.is_some() { "failure" } else { "stop" };
         let mut effects = vec![Effect::Shut(FreezeScope::All)];
         effects.extend(self.end_waiting(by));
         self.rounds += 1;
@@ -314,15 +337,36 @@ impl Machine {
         effects
     }
 
+    /// Closes the backend where the gate is closed and nothing is inside: towards `Stopped` or
+    /// `Failed`.
+    fn close(
+        &mut self,
+        now: BootTime,
+        deadline: BootTime,
+        askers: Vec<Asker>,
+        failure: Option<&'static str>,
+    ) -> Vec<Effect> {
+        self.rounds += 1;
+        let round = self.rounds;
+        self.state = State::Draining(Drain {
+            round,
+            askers,
+            began: now,
+            deadline,
+            in_flight: InFlight::default(),
+            quiet: true,
+            failure,
+        });
+        let wake = Effect::Wake { round, at: deadline };
+        vec![Effect::Shut(FreezeScope::All), Effect::Close { round }, wake]
+    }
+
     /// Ends what a state that yields keys still waits for.
     fn end_waiting(&mut self, by: &'static str) -> Vec<Effect> {
         match &mut self.state {
             State::Running { swap: Some(swap) } => {
-                let mut effects = vec![superseded(swap.asker, by)];
-                if swap.round.is_none() {
-                    effects.push(Effect::Abandon { attempt: swap.attempt });
-                }
-                effects
+                let attempt = swap.attempt;
+                vec![superseded(swap.asker, by), Effect::Abandon { attempt }]
             }
             State::Freezing { askers, .. } => {
                 askers.drain(..).map(|asker| superseded(asker, by)).collect()
@@ -363,7 +407,7 @@ impl Machine {
         }
         self.rounds += 1;
         let round = self.rounds;
-        self.state = State::Freezing { scope, round, askers };
+        self.state = State::Freezing { scope, round, askers, stuck: None };
         effects.extend([Effect::Shut(scope), Effect::Quiesce { round }]);
         effects
     }
@@ -372,6 +416,10 @@ impl Machine {
         match &self.state {
             // A shut whose message was refused is undone too.
             State::Running { .. } => vec![Effect::Open, Effect::Answer(asker, Answer::Done)],
+            State::Freezing { stuck: Some(inside), .. } => {
+                let stuck = LifecycleError::Stuck(*inside);
+                vec![Effect::Refuse(asker, Refusal::Lifecycle(stuck))]
+            }
             State::Freezing { .. } | State::Frozen { .. } => {
                 let mut effects = self.end_waiting("thaw");
                 self.state = State::Running { swap: None };
@@ -389,8 +437,8 @@ impl Machine {
     fn reconfigure(&mut self, asker: Asker) -> Vec<Effect> {
         let mut effects = Vec::new();
         match &mut self.state {
-            State::Running { swap: Some(Swap { round: Some(_), .. }) } => {
-                return self.not_now(asker, "reconfigure", "; the last one is being swapped in");
+            State::Running { .. } if self.replacing.is_some() => {
+                self.not_now(asker, "reconfigure", "; the last one is being swapped in")
             }
             State::Running { swap } => {
                 if let Some(earlier) = swap.take() {
@@ -399,7 +447,7 @@ impl Machine {
                 }
                 self.attempts += 1;
                 let attempt = self.attempts;
-                *swap = Some(Swap { attempt, asker, round: None });
+                *swap = Some(Swap { attempt, asker });
                 effects.push(Effect::Build { attempt, shares: true });
                 effects
             }
@@ -427,13 +475,14 @@ impl Machine {
                 self.state = State::Running { swap: None };
                 effects
             }
-            State::Running { swap: Some(swap) }
-                if swap.attempt == attempt && swap.round.is_none() =>
-            {
+            State::Running { swap: Some(swap) } if swap.attempt == attempt => {
+                let asker = swap.asker;
+                self.state = State::Running { swap: None };
                 self.generation += 1;
                 self.rounds += 1;
                 let (generation, round) = (self.generation, self.rounds);
-                swap.round = Some(round);
+                self.replacing =
+                    Some(Replacing { round, asker, report: StartReport::new(generation, false) });
                 vec![Effect::Adopt { attempt, generation }, Effect::Quiesce { round }]
             }
             State::NotConfigured
@@ -450,15 +499,21 @@ impl Machine {
     fn build_failed(&mut self, attempt: u64, why: &'static str) -> Vec<Effect> {
         match &mut self.state {
             State::Starting { attempt: current, asker } if *current == attempt => {
-                let effects = vec![Effect::Refuse(*asker, Refusal::Build { attempt })];
+                // It may be late, not impossible: then it is built after all, and must not stay.
+                let effects = vec![
+                    Effect::Abandon { attempt },
+                    Effect::Refuse(*asker, Refusal::Build { attempt }),
+                ];
                 self.state = State::Failed { why };
                 effects
             }
-            State::Running { swap }
-                if swap.as_ref().is_some_and(|swap| swap.attempt == attempt) =>
-            {
-                let refuse = |swap: Swap| Effect::Refuse(swap.asker, Refusal::Build { attempt });
-                swap.take().map(refuse).into_iter().collect()
+            State::Running { swap: Some(swap) } if swap.attempt == attempt => {
+                let effects = vec![
+                    Effect::Abandon { attempt },
+                    Effect::Refuse(swap.asker, Refusal::Build { attempt }),
+                ];
+                self.state = State::Running { swap: None };
+                effects
             }
             State::NotConfigured
             | State::Stopped
@@ -472,23 +527,17 @@ impl Machine {
     }
 
     fn quiet(&mut self, quiet: u64) -> Vec<Effect> {
+        let mut effects = self.replaced(quiet);
         match &mut self.state {
-            State::Running { swap } if swap.as_ref().is_some_and(|s| s.round == Some(quiet)) => {
-                let report = StartReport::new(self.generation, false);
-                let answer = |swap: Swap| Effect::Answer(swap.asker, Answer::Started(report));
-                let answer = swap.take().map(answer);
-                [Effect::CloseReplaced { round: quiet }].into_iter().chain(answer).collect()
-            }
-            State::Freezing { scope, round, askers } if *round == quiet => {
+            State::Freezing { scope, round, askers, .. } if *round == quiet => {
+                let done = |asker| Effect::Answer(asker, Answer::Done);
+                effects.extend(askers.drain(..).map(done));
                 let scope = *scope;
-                let answers =
-                    askers.drain(..).map(|asker| Effect::Answer(asker, Answer::Done)).collect();
                 self.state = State::Frozen { scope };
-                answers
             }
             State::Draining(drain) if drain.round == quiet && !drain.quiet => {
                 drain.quiet = true;
-                vec![Effect::Close { round: quiet }]
+                effects.push(Effect::Close { round: quiet });
             }
             State::NotConfigured
             | State::Stopped
@@ -497,18 +546,29 @@ impl Machine {
             | State::Freezing { .. }
             | State::Frozen { .. }
             | State::Draining(_)
-            | State::Failed { .. } => Vec::new(),
+            | State::Failed { .. } => {}
         }
+        effects
+    }
+
+    /// Ends the swap whose old generation nobody uses any more. What is quiet since a later round
+    /// is quiet since an earlier one.
+    fn replaced(&mut self, quiet: u64) -> Vec<Effect> {
+        let Some(swap) = self.replacing.take_if(|swap| swap.round <= quiet) else {
+            return Vec::new();
+        };
+        let Replacing { round, asker, report } = swap;
+        vec![Effect::CloseReplaced { round }, Effect::Answer(asker, Answer::Started(report))]
     }
 
     fn stuck(&mut self, stuck: u64, inside: u64) -> Vec<Effect> {
         let refusal = Refusal::Lifecycle(LifecycleError::Stuck(inside));
+        // A swap goes on: its new generation is in use, the old one is dropped when it may be.
         let askers = match &mut self.state {
-            State::Running { swap: Some(swap) } if swap.round == Some(stuck) => {
-                // The new generation is in use; what the old one keeps is dropped when it may be.
-                return Vec::new();
+            State::Freezing { round, askers, stuck: is_stuck, .. } if *round == stuck => {
+                *is_stuck = Some(inside);
+                askers
             }
-            State::Freezing { round, askers, .. } if *round == stuck => askers,
             State::Draining(drain) if drain.round == stuck && !drain.quiet => &mut drain.askers,
             State::NotConfigured
             | State::Stopped
@@ -522,7 +582,7 @@ impl Machine {
         askers.drain(..).map(|asker| Effect::Refuse(asker, refusal.clone())).collect()
     }
 
-    fn closed(&mut self, now: BootTime, round: u64, wiped: u64, audited: bool) -> Vec<Effect> {
+    fn closed(&mut self, now: BootTime, round: u64, wiped: u64) -> Vec<Effect> {
         let State::Draining(drain) = &mut self.state else {
             return Vec::new();
         };
@@ -536,7 +596,8 @@ impl Machine {
             cancelled: operations,
             took: now.since(drain.began),
             keys_wiped: wiped,
-            audited,
+            // Whoever records it says so.
+            audited: false,
         };
         let answer = |asker| Effect::Answer(asker, Answer::Stopped(report.clone()));
         let answers = drain.askers.drain(..).map(answer).collect();
@@ -564,16 +625,13 @@ impl Machine {
         match &mut self.state {
             State::Starting { attempt, asker } => {
                 let lost = Refusal::Lifecycle(LifecycleError::Threads(why));
-                let effects = vec![
-                    Effect::Abandon { attempt: *attempt },
-                    Effect::Refuse(*asker, lost),
-                    Effect::Shut(FreezeScope::All),
-                ];
-                self.state = State::Failed { why };
+                let mut effects =
+                    vec![Effect::Abandon { attempt: *attempt }, Effect::Refuse(*asker, lost)];
+                effects.extend(self.close(now, now, Vec::new(), Some(why)));
                 effects
             }
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now, Vec::new(), Some(why), "failure")
+                self.drain(now, in_flight, now, Vec::new(), Some(why))
             }
             State::Draining(drain) => {
                 drain.failure = Some(why);
@@ -593,3 +651,6 @@ impl Machine {
 fn superseded(asker: Asker, by: &'static str) -> Effect {
     Effect::Refuse(asker, Refusal::Lifecycle(LifecycleError::Superseded(by)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,15 +7,14 @@ use std::sync::Arc;
 
 use actix::{MailboxError, Message};
 use crossbeam_utils::CachePadded;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 use tracing::Span;
 
 use super::super::timer::{Alarm, Rang, Timer};
-use super::tally::{Counters, Tally};
+use super::tally::Tally;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::limits::MAILBOX_MAX;
+use crate::status::Messages;
 
 /// What became of one message. It leaves `Queued` exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +89,6 @@ impl Begun {
     /// The asker's span, to work in or to instrument a future with.
     pub(crate) fn span(&self) -> &Span {
         &self.pass.span
-    }
-
-    /// When the asker stops waiting; none if nobody waits.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.pass.deadline
     }
 }
 
@@ -238,7 +232,6 @@ pub(super) struct Desk {
     name: &'static str,
     timer: Timer,
     under_way: CachePadded<AtomicUsize>,
-    emptied: Notify,
     tally: Tally,
 }
 
@@ -248,7 +241,6 @@ impl Desk {
             name,
             timer,
             under_way: CachePadded::new(AtomicUsize::new(0)),
-            emptied: Notify::new(),
             tally: Tally::default(),
         }
     }
@@ -279,9 +271,7 @@ impl Desk {
     }
 
     fn leave(&self) {
-        if self.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.emptied.notify_waiters();
-        }
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
     }
 
     pub(super) fn down(&self, retry_after: Duration) -> Refused {
@@ -291,17 +281,8 @@ impl Desk {
         Refused::Down { actor: self.name, retry_after }
     }
 
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Acquire)
-    }
-
-    /// Ready when the last place is given back.
-    pub(super) fn emptied(&self) -> Notified<'_> {
-        self.emptied.notified()
-    }
-
-    pub(super) fn counters(&self) -> Counters {
-        self.tally.snapshot(self.under_way())
+    pub(super) fn counters(&self) -> Messages {
+        self.tally.snapshot(self.under_way.load(Ordering::Acquire))
     }
 
     pub(super) fn count_restart(&self) {

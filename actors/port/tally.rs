@@ -7,49 +7,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::error::Refused;
 use crate::limits::MAILBOX_MAX;
-
-/// What became of a port's messages, in numbers that only grow but for `under_way`.
-///
-/// Once nothing is queued, `received` is the sum of the `refused_`, `cancelled` and `begun`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub(crate) struct Counters {
-    /// Asks and tells.
-    pub(crate) received: u64,
-    /// Refused because [`MAILBOX_MAX`] were under way.
-    pub(crate) refused_full: u64,
-    /// Refused because the actor was lost, before or after they were queued.
-    pub(crate) refused_down: u64,
-    /// Refused because their deadline came before their turn.
-    pub(crate) refused_late: u64,
-    /// Refused because the port was closed: the engine stops, is stopped or failed.
-    pub(crate) refused_closed: u64,
-    /// Taken back by askers who dropped their future before its turn.
-    pub(crate) cancelled: u64,
-    /// Begun.
-    pub(crate) begun: u64,
-    /// Begun, and the asker was told that the outcome is unknown.
-    pub(crate) outcome_unknown: u64,
-    /// Queued or being handled now.
-    pub(crate) under_way: usize,
-    /// Time in the queue of those that were begun.
-    pub(crate) wait: Spent,
-    /// Time of handling of those that have ended.
-    pub(crate) handling: Spent,
-    /// Rebuilds of the actor.
-    pub(crate) restarts: u64,
-    /// Panics of the actor.
-    pub(crate) panics: u64,
-}
-
-/// Time spent on many messages.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spent {
-    /// On all of them.
-    pub(crate) total: Duration,
-    /// On the slowest.
-    pub(crate) longest: Duration,
-}
+use crate::status::{Messages, Spent};
 
 /// Counted by two sides on two threads, which must not share a cache line.
 #[derive(Default)]
@@ -157,9 +115,9 @@ impl Tally {
         Duration::from_nanos(queue_ns).clamp(LEAST, MOST)
     }
 
-    pub(super) fn snapshot(&self, under_way: usize) -> Counters {
+    pub(super) fn snapshot(&self, under_way: usize) -> Messages {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
+        Messages {
             received: read(&self.asker.received),
             refused_full: read(&self.asker.full),
             refused_down: read(&self.asker.down),

@@ -35,7 +35,7 @@ impl Host {
     pub fn start(release: Release) -> Self {
         let directory = TempDir::new().expect("a directory");
         let at = |name: &str| directory.path().join(name);
-        create_root_key_file(&at("root.key")).expect("a root key");
+        create_root_key_file(at("root.key")).expect("a root key");
         let (root, anchor) = (RootKey::File(at("root.key")), Anchor::File(at("mark")));
         let local = LocalConfig::new(at("keys"), root, anchor);
         let key = KeyId::new(DEFAULT_KEY).expect("an id");

@@ -64,7 +64,8 @@ impl Confirmed {
         Written { confirmed: Arc::clone(self), ticket, place: None }
     }
 
-    /// Futures that wait at present, for metrics.
+    /// Futures that wait at present.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.lock().wakers.len()
     }

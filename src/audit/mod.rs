@@ -45,15 +45,17 @@ pub mod bench;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use buffers::{Accepted, AuditBuffers, Block, BrakeAudit, SwappedOut};
+pub(crate) use buffers::{Accepted, AuditBuffers, Block, BrakeAudit};
 pub use caller::Caller;
 pub use class::ErrorClass;
-pub(crate) use confirm::{Confirmed, Ticket, WriterEnded, Written};
+pub(crate) use confirm::{Confirmed, Ticket, WriterEnded};
 pub(crate) use health::Health;
 pub use health::SinkState;
 pub use operation::{Operation, Stage};
+pub(crate) use record::RecordRef;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use record::Resource;
 pub use record::{AuditRecord, Outcome};
-pub(crate) use record::{RecordRef, Resource};
 pub use release::Release;
 pub use sink::{AuditSink, TracingSink};
 pub(crate) use writer::{Writer, WriterCounts, WriterReport};

@@ -75,6 +75,17 @@ pub(crate) fn open(
     }
 }
 
+/// Whether `config` may take over the store that `in_use` opened, without opening it again.
+pub(crate) fn check_successor(config: &BackendConfig, in_use: &BackendConfig) -> Result<(), Error> {
+    match (config, in_use) {
+        #[cfg(feature = "local")]
+        (BackendConfig::Local(config), BackendConfig::Local(in_use)) => {
+            local::LocalBackend::check_successor(config, in_use)
+        }
+        (_, _) => Err(Error::Unreachable("two stores of different kinds are never the same")),
+    }
+}
+
 /// A key after a mutation.
 pub(crate) struct Mutated {
     pub(crate) record: Arc<KeyRecord>,

@@ -7,6 +7,7 @@ use super::{DataKey, GeneratedDataKey, Kms, Shared};
 use crate::actors::backend::{
     Describe, DescribeVersions, List, Mutate, MutationReport, ReserveUses,
 };
+use crate::audit::Ticket;
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Purpose, WrappedKey};
 use crate::error::{Error, KeyError};
@@ -50,8 +51,11 @@ impl Kms {
             }
             _ => {}
         }
+        let ports = &self.shared.ports;
+        let port = if mutation.is_brake() { &ports.backend_brake } else { &ports.backend };
+        self.shared.check_process()?;
         let mutate = Mutate { caller: self.caller.clone(), id: id.clone(), mutation };
-        self.shared.ports.backend.ask(mutate, ASK_DEADLINE).await
+        port.ask(mutate, ASK_DEADLINE).await
     }
 
     /// Makes a new version, which wraps from now on. Older versions go on unwrapping.
@@ -85,6 +89,7 @@ impl Kms {
     /// # Errors
     /// [`KeyError::NotFound`].
     pub async fn describe_key(&self, id: &KeyId) -> Result<KeyDescription, Error> {
+        self.shared.check_process()?;
         self.shared.ports.backend.ask(Describe { id: id.clone() }, ASK_DEADLINE).await
     }
 
@@ -96,6 +101,7 @@ impl Kms {
         &self,
         id: &KeyId,
     ) -> Result<Vec<VersionDescription>, Error> {
+        self.shared.check_process()?;
         self.shared.ports.backend.ask(DescribeVersions { id: id.clone() }, ASK_DEADLINE).await
     }
 
@@ -105,6 +111,7 @@ impl Kms {
     /// # Errors
     /// [`Refused`](crate::error::Refused).
     pub async fn list_keys(&self, after: Option<&KeyId>, limit: usize) -> Result<KeyPage, Error> {
+        self.shared.check_process()?;
         self.shared.ports.backend.ask(List { after: after.cloned(), limit }, ASK_DEADLINE).await
     }
 
@@ -258,12 +265,26 @@ impl Kms {
     }
 
     /// Runs `work` on this thread, and again once what it needed is there. It holds no permit while
-    /// it waits.
+    /// it waits. The result is given once its record is as durable as the configuration wants.
     pub(super) async fn carry<R>(
         &self,
         key: Option<&KeyId>,
         work: impl Fn(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<R, Error> {
+        let (result, unwritten) = self.attempt(key, work).await?;
+        if let Some(ticket) = unwritten {
+            self.shared.trail.written(ticket).await?;
+        }
+        Ok(result)
+    }
+
+    /// [`Self::carry`] up to the result, which may not be given before the record of the ticket is
+    /// written.
+    pub(super) async fn attempt<R>(
+        &self,
+        key: Option<&KeyId>,
+        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+    ) -> Result<(R, Option<Ticket>), Error> {
         let mut supplied = 0;
         let mut waited = Duration::ZERO;
         loop {
@@ -274,12 +295,7 @@ impl Kms {
                 (result, call.unwritten())
             };
             match (result, key) {
-                (Ok(result), _) => {
-                    if let Some(ticket) = unwritten {
-                        self.shared.trail.written(ticket).await?;
-                    }
-                    return Ok(result);
-                }
+                (Ok(result), _) => return Ok((result, unwritten)),
                 (Err(TryError::Failed(error)), _) => return Err(error),
                 (Err(TryError::NeedsHop(NeedsHop::UseCounts)), Some(key))
                     if supplied < SUPPLIES_MAX =>
@@ -311,7 +327,7 @@ impl Kms {
             && let Some(key) = key
         {
             // Lost, it is asked for again by whoever finds the block empty.
-            drop(self.shared.ports.backend.tell(ReserveUses { id: key.clone() }));
+            let _ = self.shared.ports.backend.tell(ReserveUses { id: key.clone() });
         }
     }
 }

@@ -3,11 +3,13 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
 use crate::audit::{Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
 use crate::status::{FreezeScope, Phase, StartReport, StopReport};
@@ -21,7 +23,7 @@ impl Kms {
     pub async fn configure(&self, config: Config) -> Result<(), Error> {
         config.check()?;
         self.intend(Operation::Configure).await?;
-        let configure = Configure(Arc::new(config));
+        let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
     }
 
@@ -33,15 +35,21 @@ impl Kms {
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
     /// apply or another command took over.
     pub async fn start(&self) -> Result<StartReport, Error> {
+        self.shared.check_process()?;
+        // After a failure, whoever died too often is built again.
+        self.shared.watch.revive().await;
+        let seen = self.shared.plane.gate.latest_shut();
         self.intend(Operation::Start).await?;
-        self.shared.ports.lifecycle.ask(Start, OPEN_DEADLINE).await
+        let caller = self.caller.clone();
+        let start = Start { seen, caller };
+        self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await
     }
 
     /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
     ///
     /// When this has answered `Ok`, no handle, lease or stream yields another byte of a key or of
     /// plaintext, and no key is in the engine's memory (guarantees 1 and 6). The gate is shut
-    /// before this returns its future, whether or not that is ever polled.
+    /// before this returns its future, and the engine stops whether or not that is ever polled.
     ///
     /// # Errors
     /// [`LifecycleError::Stuck`](crate::error::LifecycleError) if a section does not end within a
@@ -57,12 +65,14 @@ impl Kms {
         drain: Duration,
     ) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
         let shut = self.shared.plane.gate.shut(Scope::All, Phase::Draining.refusal_code());
-        let deadline = drain.saturating_add(ASK_DEADLINE);
-        self.shared.ports.brake.ask(Stop { drain, shut }, deadline)
+        let (done, answer) = oneshot::channel();
+        let told =
+            self.shared.ports.brake.tell(Stop { drain, shut, caller: self.caller.clone(), done });
+        self.heard(told, answer, drain.saturating_add(ASK_DEADLINE))
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
-    /// before this returns its future.
+    /// before this returns its future, and stays shut whether or not that is ever polled.
     ///
     /// # Errors
     /// As for [`Self::stop`], and [`LifecycleError::NotNow`](crate::error::LifecycleError) unless
@@ -76,7 +86,10 @@ impl Kms {
             FreezeScope::Writes => Scope::Writes,
         };
         let shut = self.shared.plane.gate.shut(gate_scope, Phase::Frozen(scope).refusal_code());
-        self.shared.ports.brake.ask(Freeze { scope, shut }, ASK_DEADLINE)
+        let (done, answer) = oneshot::channel();
+        let caller = self.caller.clone();
+        let told = self.shared.ports.brake.tell(Freeze { scope, shut, caller, done });
+        self.heard(told, answer, ASK_DEADLINE)
     }
 
     /// Ends a freeze.
@@ -85,8 +98,11 @@ impl Kms {
     /// [`LifecycleError::NotNow`](crate::error::LifecycleError) unless the engine is frozen or
     /// runs.
     pub async fn thaw(&self) -> Result<(), Error> {
+        let seen = self.shared.plane.gate.latest_shut();
         self.intend(Operation::Thaw).await?;
-        self.shared.ports.lifecycle.ask(Thaw, ASK_DEADLINE).await
+        let caller = self.caller.clone();
+        let thaw = Thaw { seen, caller };
+        self.shared.ports.lifecycle.ask(thaw, ASK_DEADLINE).await
     }
 
     /// Swaps to `config`: a new generation is built and probed beside the one that runs, and takes
@@ -98,12 +114,32 @@ impl Kms {
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
         config.check()?;
         self.intend(Operation::Reconfigure).await?;
-        let reconfigure = Reconfigure(Arc::new(config));
+        let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
+    }
+
+    /// The answer to a command that was `told` and is carried out whoever waits.
+    fn heard<T: Send + 'static>(
+        &self,
+        told: Result<(), Refused>,
+        answer: oneshot::Receiver<Result<T, Error>>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<T, Error>> + Send + use<T> {
+        let timer = self.shared.trail.timer().clone();
+        let told = self.shared.check_process().and(told);
+        async move {
+            told?;
+            match timer.within(deadline, answer).await {
+                Ok(Ok(answer)) => answer,
+                // Late, or its actor was lost with it.
+                Ok(Err(_)) | Err(_) => Err(OutcomeUnknown.into()),
+            }
+        }
     }
 
     /// Records that a command which gives is about to be carried out (guarantee 4).
     async fn intend(&self, operation: Operation) -> Result<(), Error> {
+        self.shared.check_process()?;
         let plane = &self.shared.plane;
         let record = RecordRef {
             stage: Stage::Intent,

@@ -8,10 +8,13 @@ mod lifecycle;
 mod objects;
 
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::actors::audit::{AuditActor, Trail};
 use crate::actors::backend::{Adopted, BackendActor, Close};
@@ -20,14 +23,17 @@ use crate::actors::port::Port;
 use crate::actors::reaper::Reaper;
 use crate::actors::system::{Place, Threads};
 use crate::actors::watch::Watch;
-use crate::audit::{AuditBuffers, AuditSink, Caller, TracingSink, Writer, WriterReport};
+use crate::audit::{
+    AuditBuffers, AuditSink, Caller, Operation, RecordRef, TracingSink, Writer, WriterCounts,
+    WriterReport,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
-use crate::gate::Scope;
-use crate::limits::REAP_INTERVAL;
+use crate::gate::{Class, Scope, stripe_of_thread};
+use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE, REAP_INTERVAL};
 use crate::plane::Plane;
-use crate::status::{Phase, Status};
+use crate::status::{Activity, AuditActivity, Phase, Status};
 
 pub use keys::Rewrapped;
 use lease::Homes;
@@ -41,8 +47,8 @@ pub use objects::{Opened, Sealed};
 /// its handles are asked afterwards is refused.
 pub struct Engine {
     kms: Kms,
-    threads: Threads,
-    writer: Option<JoinHandle<WriterReport>>,
+    threads: Option<Threads>,
+    writer: Option<Writing>,
 }
 
 /// What an engine is made with, beside its configuration.
@@ -69,7 +75,7 @@ impl Engine {
     /// An engine that runs with `config`.
     ///
     /// # Errors
-    /// Those of [`Self::new`], and of [`Kms::configure`] and [`Kms::start`].
+    /// Those of [`Self::launch`], and of [`Kms::configure`] and [`Kms::start`].
     pub async fn start(config: Config) -> Result<Self, Error> {
         let engine = Self::launch(EngineOptions::default()).await?;
         engine.kms.configure(config).await?;
@@ -83,23 +89,27 @@ impl Engine {
     /// [`LifecycleError::Threads`] if the system starts no threads or cannot tell a forked child.
     pub async fn launch(options: EngineOptions) -> Result<Self, Error> {
         let threads = Threads::start()?;
-        let (plane, writer) = plane(options.clock, options.audit_sink)?;
+        let (plane, writing) = plane(options.clock, options.audit_sink)?;
         let timer = threads.places().timer().clone();
         let lifecycle = Port::new("lifecycle", timer.clone());
+        let backend = Port::new("backend", timer.clone());
         let ports = Ports {
             brake: lifecycle.lane("lifecycle brake", timer.clone()),
             lifecycle,
-            backend: Port::new("backend", timer.clone()),
+            backend_brake: backend.lane("backend brake", timer.clone()),
+            backend,
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
         };
         let rung = Arc::<AtomicBool>::default();
         let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
         let jumped = Arc::<AtomicBool>::default();
+        let watch = Watch::start(threads.places().clone()).await?;
+        let written = Arc::clone(&writing.counts);
         let homes = Homes::new(&plane);
-        let shared = Shared { plane, homes, ports, trail, jumped };
+        let shared = Shared { plane, homes, ports, trail, watch, written, jumped };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
-        let engine = Self { kms, threads, writer: Some(writer) };
+        let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
         Ok(engine)
     }
@@ -112,14 +122,20 @@ impl Engine {
 
     /// Builds the actors, in the order of the roster.
     async fn raise(&self, reap_interval: Duration, rung: Arc<AtomicBool>) -> Result<(), Error> {
-        let watch = Watch::start(self.threads.places().clone()).await?;
-        let Shared { plane, ports, trail, jumped, .. } = &*self.kms.shared;
+        let Shared { plane, ports, trail, watch, jumped, .. } = &*self.kms.shared;
         let lost = {
             let (brake, plane) = (ports.brake.clone(), Arc::clone(plane));
             move |actor: &'static str| {
                 // Shut at once: the message may find the lifecycle actor gone too.
                 plane.gate.shut(Scope::All, Phase::Failed(actor).refusal_code());
-                drop(brake.tell(ActorLost(actor)));
+                if brake.tell(ActorLost(actor)).is_err() {
+                    // It was the lifecycle actor: nobody else says so.
+                    plane.status.rcu(|status| Status {
+                        phase: Phase::Failed(actor),
+                        since: plane.clock.wall(),
+                        ..Status::clone(status)
+                    });
+                }
             }
         };
         let p = Arc::clone(plane);
@@ -142,7 +158,9 @@ impl Engine {
         };
         watch.keep(ports.reaper.clone(), Place::Control, build, lost.clone()).await?;
 
-        let (p, t, backend) = (Arc::clone(plane), trail.clone(), ports.backend.clone());
+        // A lane of its own: no flood refuses what opens, adopts and closes.
+        let backend = ports.backend.lane("backend control", trail.timer().clone());
+        let (p, t) = (Arc::clone(plane), trail.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
@@ -155,23 +173,34 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         let Shared { plane, ports, .. } = &*self.kms.shared;
-        plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
-        // The store is closed and its lock given back before the threads go.
-        drop(ports.backend.tell(Close));
-        if let Err(error) = self.threads.stop() {
-            tracing::error!(%error, "the engine's threads did not end well");
+        if plane.is_forked() {
+            // The threads are the parent's: here there is nobody to join.
+            let _never_joined = ManuallyDrop::new((self.threads.take(), self.writer.take()));
+            return;
         }
-        self.kms.shared.wipe();
+        plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
+        if let Some(generation) = plane.generation() {
+            let (now, number) = (plane.clock.boot(), generation.number);
+            let caller = Caller::engine();
+            let stop = RecordRef {
+                generation: number,
+                ..RecordRef::event(&caller, Operation::Stop, plane.clock.wall())
+            };
+            // Written before the writer ends, or kept for nobody: there is no engine to refuse.
+            let _ = plane.audit.accept_brake(stripe_of_thread(), &stop, now);
+        }
+        // The store is closed and its lock given back before the threads go.
+        let _ = ports.backend.tell(Close);
+        // It joins them.
+        drop(self.threads.take());
+        if block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).is_some() {
+            self.kms.shared.wipe();
+        } else {
+            let sections = plane.gate.inside();
+            tracing::error!(sections, "sections did not end: their keys are not wiped");
+        }
         let left = plane.audit.close();
-        let written = self.writer.take().map(JoinHandle::join);
-        let unwritten = match written {
-            Some(Ok(report)) => report.unwritten,
-            Some(Err(_panic)) => {
-                tracing::error!("the audit writer panicked");
-                0
-            }
-            None => 0,
-        };
+        let unwritten = self.writer.take().map_or(0, Writing::end);
         if left + unwritten > 0 {
             let records = left + unwritten;
             tracing::error!(records, "the engine ended with audit records unwritten");
@@ -201,6 +230,9 @@ struct Shared {
     homes: Homes,
     ports: Ports,
     trail: Trail,
+    watch: Watch,
+    /// What the writer of audit records counts.
+    written: Arc<WriterCounts>,
     jumped: Arc<AtomicBool>,
 }
 
@@ -209,11 +241,21 @@ struct Ports {
     /// The same actor: a flood of other messages refuses no stop and no freeze.
     brake: Port<Lifecycle>,
     backend: Port<BackendActor>,
+    /// The same actor: a flood refuses no change that only takes away.
+    backend_brake: Port<BackendActor>,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
 }
 
 impl Shared {
+    /// Whether the engine's threads are this process's: in a forked child nobody would answer.
+    ///
+    /// # Errors
+    /// [`Refused::Forked`](crate::error::Refused::Forked).
+    fn check_process(&self) -> Result<(), crate::error::Refused> {
+        if self.plane.is_forked() { Err(crate::error::Refused::Forked) } else { Ok(()) }
+    }
+
     /// Wipes every key, when nothing runs any more.
     fn wipe(&self) {
         let plane = &self.plane;
@@ -241,6 +283,9 @@ impl Kms {
         let health = plane.audit.health().state(plane.clock.boot());
         Status {
             backend: generation.as_ref().map(|generation| generation.backend),
+            capabilities: generation.as_ref().map(|generation| generation.capabilities),
+            open_for_reads: plane.gate.is_open(Class::Read),
+            open_for_writes: plane.gate.is_open(Class::Write),
             default_key: generation.as_ref().and_then(|generation| generation.default_key.clone()),
             keys: generation.map_or(0, |generation| generation.keys.len() as u64),
             sections: plane.gate.inside(),
@@ -252,25 +297,83 @@ impl Kms {
     }
 }
 
+#[cfg(feature = "testing")]
+impl Kms {
+    /// Sections that ended well, for tests: see [`crate::bench_support::sections`].
+    pub(crate) fn sections(&self) -> (u64, u64) {
+        self.shared.plane.stamps.count()
+    }
+}
+
+impl Kms {
+    /// What the engine has done so far, in numbers. Reads counters: no message, no wait.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        let Shared { ports, written, .. } = &*self.shared;
+        let read = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let actors = [
+            ports.lifecycle.activity(),
+            ports.brake.activity(),
+            ports.backend.activity(),
+            ports.backend_brake.activity(),
+            ports.audit.activity(),
+            ports.reaper.activity(),
+        ];
+        let audit = AuditActivity {
+            records: read(&written.records),
+            bytes: read(&written.bytes),
+            transactions: read(&written.transactions),
+            failures: read(&written.failures),
+            lag_ms: read(&written.lag_ms),
+        };
+        Activity { actors: actors.to_vec(), audit }
+    }
+}
+
 impl fmt::Debug for Kms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kms").finish_non_exhaustive()
     }
 }
 
-/// The plane, and the thread that writes its audit records.
-fn plane(
-    clock: Arc<dyn Clock>,
-    sink: Box<dyn AuditSink>,
-) -> Result<(Arc<Plane>, JoinHandle<WriterReport>), Error> {
+/// The thread that writes audit records, and what it counts.
+struct Writing {
+    thread: JoinHandle<WriterReport>,
+    /// Hears that it has ended, for a join that must not wait for ever.
+    ended: Receiver<()>,
+    counts: Arc<WriterCounts>,
+}
+
+impl Writing {
+    /// Joins the thread, whose buffers are closed; how many records the sink did not take. A sink
+    /// that blocks is left behind with its thread: it is the host's code and cannot be interrupted.
+    fn end(self) -> u64 {
+        // A sender that is dropped has ended too, by a panic.
+        if self.ended.recv_timeout(AUDIT_DEADLINE) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the audit sink blocks: its thread is left behind");
+            return 0;
+        }
+        let Ok(report) = self.thread.join() else {
+            tracing::error!("the audit writer panicked");
+            return 0;
+        };
+        report.unwritten
+    }
+}
+
+/// The plane, and who writes its audit records.
+fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>, Writing), Error> {
     let status = Status {
         phase: Phase::NotConfigured,
         since: clock.wall(),
         generation: 0,
         reconfiguring: false,
         backend: None,
+        capabilities: None,
         default_key: None,
         keys: 0,
+        open_for_reads: false,
+        open_for_writes: false,
         sections: 0,
         operations: 0,
         audit_healthy: true,
@@ -280,15 +383,31 @@ fn plane(
     let unsupported = LifecycleError::Threads("the system cannot tell a forked child");
     let (plane, blocks) = plane.map_err(|_errno| unsupported)?;
     let writer = Writer::new(blocks, &plane.audit, sink, Arc::clone(&plane.clock), 1);
+    let counts = writer.counts();
+    let (ends, ended) = bounded::<()>(1);
     let thread = std::thread::Builder::new()
         .name("portcullis-writer".to_owned())
-        .spawn(move || writer.run())
+        .spawn(move || {
+            let report = writer.run();
+            // Nobody may be waiting for it.
+            let _ = ends.send(());
+            report
+        })
         .map_err(|_error| LifecycleError::Threads("they could not be started"))?;
-    Ok((Arc::new(plane), thread))
+    Ok((Arc::new(plane), Writing { thread, ended, counts }))
 }
 
 /// Waits for `future` on a thread without a runtime.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    match block_on_within(Duration::MAX, future) {
+        Some(output) => output,
+        None => unreachable!("no deadline that is that far comes"),
+    }
+}
+
+/// The same for so long.
+#[expect(clippy::disallowed_methods, reason = "the engine's timer ends with its threads")]
+fn block_on_within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
     struct Unpark(std::thread::Thread);
 
     impl std::task::Wake for Unpark {
@@ -297,13 +416,17 @@ fn block_on<F: Future>(future: F) -> F::Output {
         }
     }
 
+    let began = std::time::Instant::now();
     let waker = Arc::new(Unpark(std::thread::current())).into();
     let mut context = core::task::Context::from_waker(&waker);
     let mut future = core::pin::pin!(future);
     loop {
         match future.as_mut().poll(&mut context) {
-            core::task::Poll::Ready(output) => return output,
-            core::task::Poll::Pending => std::thread::park(),
+            core::task::Poll::Ready(output) => return Some(output),
+            core::task::Poll::Pending => match time.checked_sub(began.elapsed()) {
+                Some(left) => std::thread::park_timeout(left),
+                None => return None,
+            },
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::envelope::{self, WrappedKey};
 use crate::error::{Error, ObjectError};
 use crate::key::KeyId;
 use crate::object::{OpenReader, SealReader, Suite};
-use crate::plane::TryError;
 use crate::plane::stream::StreamOperation;
+use crate::plane::{Call, TryError};
 
 /// Objects.
 impl Kms {
@@ -105,7 +105,20 @@ impl Kms {
         sealed: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, Error> {
-        self.carry(None, |call| self.shared.plane.decrypt_payload(call, sealed, context)).await
+        let plane = &self.shared.plane;
+        let open = |call: &Call<'_>| plane.decrypt_payload(call, sealed, context);
+        let (mut plain, unwritten) = self.attempt(None, open).await?;
+        if let Some(ticket) = unwritten {
+            drop(plain);
+            self.shared.trail.written(ticket).await?;
+            // A stop or a change of the key may have come meanwhile: it is opened again, so that
+            // it is released in a section.
+            plain = open(&Call::recorded(&self.caller)).map_err(|error| match error {
+                TryError::Failed(error) => error,
+                TryError::NeedsHop(_) => Error::Unreachable("what is recorded waits for nothing"),
+            })?;
+        }
+        Ok(core::mem::take(&mut *plain))
     }
 
     /// [`Self::decrypt`] without waiting.
@@ -117,7 +130,9 @@ impl Kms {
         sealed: &[u8],
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, TryError> {
-        self.at_once(None, |call| self.shared.plane.decrypt_payload(call, sealed, context))
+        let mut plain =
+            self.at_once(None, |call| self.shared.plane.decrypt_payload(call, sealed, context))?;
+        Ok(core::mem::take(&mut *plain))
     }
 }
 

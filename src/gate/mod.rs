@@ -2,7 +2,7 @@
 //!
 //! It owns the answer to "may this start now" and "is anybody still in there". Work that touches
 //! keys runs as a *section* under a [`Permit`], on the caller's own thread. [`Gate::shut`] refuses
-//! new sections at once; [`Gate::quiesce`] waits for those under way, and only for those.
+//! new sections at once; [`quiesce`](Gate::quiesce_owned) waits for those under way, and only for those.
 //!
 //! ```text
 //! pass(class, |permit| ..) -> R | Closed(why)   a section: synchronous, short, no wait of any kind
@@ -196,6 +196,7 @@ impl Gate {
     }
 
     /// Resolves when all permits issued before this call are gone, while new ones may enter.
+    #[cfg(any(test, gate_loom))]
     pub(crate) fn quiesce(&self) -> Quiesce<&Self> {
         Quiesce::new(self)
     }

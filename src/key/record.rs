@@ -227,6 +227,7 @@ impl KeyRecord {
     }
 
     /// Version `version`, if the key ever had it.
+    #[cfg(test)]
     pub(crate) fn version(&self, version: KeyVersion) -> Option<&Arc<VersionRecord>> {
         // Versions are numbered without gaps from the first one that is kept.
         let first = self.versions.first()?.version.number();

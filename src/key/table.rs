@@ -202,6 +202,11 @@ impl KeyView {
         Ok(())
     }
 
+    /// Whether this key has, or had, that version: another store may have another key by its id.
+    pub(crate) fn knows(&self, version: KeyVersion, tag: VersionTag) -> bool {
+        self.version(version).is_some_and(|version| version.tag == tag)
+    }
+
     /// The use count of the current version, and the number of it.
     pub(crate) fn current_uses(&self) -> Option<(KeyVersion, &UseCounter)> {
         let current = self.versions.last()?;

@@ -13,6 +13,8 @@
 pub(crate) mod data_key;
 pub(crate) mod operations;
 pub(crate) mod payload;
+#[cfg(feature = "testing")]
+pub(crate) mod stamps;
 pub(crate) mod stream;
 
 use core::cell::Cell;
@@ -47,6 +49,8 @@ pub(crate) struct Plane {
     pub(crate) status: ArcSwap<Status>,
     current: ArcSwapOption<Generation>,
     sentinel: ForkSentinel,
+    #[cfg(feature = "testing")]
+    pub(crate) stamps: stamps::Stamps,
 }
 
 /// What one successful start or reconfiguration published.
@@ -84,6 +88,8 @@ impl Plane {
             status: ArcSwap::from_pointee(status),
             current: ArcSwapOption::empty(),
             sentinel: ForkSentinel::new()?,
+            #[cfg(feature = "testing")]
+            stamps: stamps::Stamps::default(),
         };
         Ok((plane, blocks))
     }
@@ -103,6 +109,25 @@ impl Plane {
         self.current.load_full()
     }
 
+    /// Whether this process is a fork of the one that started the engine.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.sentinel.is_forked()
+    }
+
+    /// Denies what is wrong before anything is looked up, and records that.
+    pub(crate) fn deny<R>(
+        &self,
+        class: Class,
+        call: &Call<'_>,
+        operation: audit::Operation,
+        error: impl Into<TryError>,
+    ) -> Result<R, TryError> {
+        self.section(class, |section| {
+            let record = section.record(call, operation)?;
+            section.release(&record, Err(error.into()), |_| {})
+        })
+    }
+
     /// Runs `work` in a section of the gate.
     #[inline]
     pub(crate) fn section<R>(
@@ -118,7 +143,10 @@ impl Plane {
             let Some(generation) = current.as_deref() else {
                 return Err(Refused::Stopped.into());
             };
-            work(&Section { plane: self, generation, stripe: permit.stripe() })
+            let result = work(&Section { plane: self, generation, stripe: permit.stripe() });
+            #[cfg(feature = "testing")]
+            self.stamps.stamp(class, result.is_ok());
+            result
         });
         match passed {
             Ok(result) => result,
@@ -143,6 +171,8 @@ pub(crate) struct Call<'c> {
     caller: &'c Caller,
     /// Whether the caller can wait for what the section leaves to wait for.
     may_wait: bool,
+    /// Whether its success is in the trail already.
+    recorded: bool,
     ticket: Cell<Option<Ticket>>,
     rings: Cell<bool>,
     low: Cell<bool>,
@@ -153,10 +183,16 @@ impl<'c> Call<'c> {
         Self {
             caller,
             may_wait,
+            recorded: false,
             ticket: Cell::new(None),
             rings: Cell::new(false),
             low: Cell::new(false),
         }
+    }
+
+    /// A call whose success is in the trail already, and that is made again to release its result.
+    pub(crate) fn recorded(caller: &'c Caller) -> Self {
+        Self { recorded: true, ..Self::new(caller, true) }
     }
 
     /// The record that must be written before the result may go, under `release = "durable"`.
@@ -213,6 +249,7 @@ impl Section<'_> {
         undo: impl FnOnce(&R),
     ) -> Result<R, TryError> {
         let outcome = match &result {
+            Ok(_) if recording.call.recorded => return result,
             Ok(_) => Outcome::Succeeded,
             // What waits and comes again is recorded when it has come to something.
             Err(TryError::NeedsHop(_)) => return result,

@@ -1,6 +1,6 @@
 //! Small payloads: an envelope and the payload under a key of its own, in one section.
 
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::data_key::{Binding, Bound, name_key};
 use super::{Call, Plane, TryError, unreachable_failure};
@@ -24,7 +24,7 @@ impl Plane {
         context: &EncryptionContext,
     ) -> Result<Vec<u8>, TryError> {
         if plain.len() > PAYLOAD_BYTES_MAX {
-            return Err(ObjectError::TooLong.into());
+            return self.deny(Class::Write, call, Operation::Encrypt, ObjectError::TooLong);
         }
         let bound = Bound::new(context, ContextKind::Payload, &[]);
         self.section(Class::Write, |section| {
@@ -60,11 +60,18 @@ impl Plane {
         call: &Call<'_>,
         sealed: &[u8],
         context: &EncryptionContext,
-    ) -> Result<Vec<u8>, TryError> {
-        let mut out = Vec::new();
-        let (wrapped, object) = split_envelope(sealed)?;
+    ) -> Result<Zeroizing<Vec<u8>>, TryError> {
+        // Wiped unless it is given to the host: opened, it may still not be released.
+        let mut out = Zeroizing::new(Vec::new());
+        let parts = split_envelope(sealed).map_err(TryError::from).and_then(|(wrapped, object)| {
+            let (header, body) = Header::split_from(object)?;
+            Ok((wrapped, header, body))
+        });
+        let (wrapped, header, body) = match parts {
+            Ok(parts) => parts,
+            Err(error) => return self.deny(Class::Read, call, Operation::Decrypt, error),
+        };
         let envelope = Envelope::parse(wrapped.as_bytes())?;
-        let (header, body) = Header::split_from(object)?;
         let bound = Bound::new(context, ContextKind::Payload, &[]);
         let opened = self.section(Class::Read, |section| {
             let mut record = section.record(call, Operation::Decrypt)?;
@@ -81,10 +88,6 @@ impl Plane {
             });
             section.release(&record, opened, |()| {})
         });
-        if opened.is_err() {
-            // Opened, and not released: its record was not accepted.
-            out.zeroize();
-        }
         opened.map(|()| out)
     }
 }

@@ -36,6 +36,25 @@ struct KeyUnderWay {
     version: KeyVersion,
     tag: VersionTag,
     cell: Arc<KeyCell>,
+    /// The generation that the cell belongs to.
+    generation: u64,
+}
+
+impl KeyUnderWay {
+    /// Whether the stream may go on.
+    ///
+    /// After a swap to another store, that store's word counts where it has the key; where it has
+    /// not, nobody can have taken the key away, and the stream goes on with the data key it has.
+    fn check(&self, section: &Section<'_>, class: Class) -> Result<(), Error> {
+        let Self { version, tag, .. } = *self;
+        if section.generation.number == self.generation {
+            return self.cell.view().check_stream(class, version, tag);
+        }
+        section.generation.keys.with(&self.id, |cell| match cell.map(|cell| cell.view()) {
+            Some(view) if view.knows(version, tag) => view.check_stream(class, version, tag),
+            Some(_) | None => Ok(()),
+        })
+    }
 }
 
 struct Pending {
@@ -101,7 +120,8 @@ impl Plane {
                 section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
             let opened = opened.and_then(|WrappedUnder { version, tag }| {
                 let id = KeyId::new(envelope.named()?.key_id)?;
-                Ok(KeyUnderWay { cell: section.cell(&id)?, id, version, tag })
+                let (cell, generation) = (section.cell(&id)?, section.generation.number);
+                Ok(KeyUnderWay { id, version, tag, cell, generation })
             });
             begin_record(section, &record, opened)
         })?;
@@ -140,7 +160,8 @@ impl Section<'_> {
             .map_err(unreachable_failure)?;
         ticket.begin(cipher)?;
         let WrappedUnder { version, tag } = under;
-        let key = KeyUnderWay { id: key.clone(), version, tag, cell: self.cell(key)? };
+        let (cell, generation) = (self.cell(key)?, self.generation.number);
+        let key = KeyUnderWay { id: key.clone(), version, tag, cell, generation };
         Ok((key, wrapped, header))
     }
 
@@ -170,8 +191,8 @@ impl Operation for StreamOperation {
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
         let (key, ticket, class) = (&self.key, &self.ticket, self.class);
-        let done = self.plane.section(class, |_| {
-            key.cell.view().check_stream(class, key.version, key.tag)?;
+        let done = self.plane.section(class, |section| {
+            key.check(section, class)?;
             Ok(ticket.with_cipher(work)?)
         });
         done.map_err(|error| self.cut(error))

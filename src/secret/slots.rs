@@ -86,6 +86,7 @@ impl Slots {
     }
 
     /// Whether the key of `handle` is still there.
+    #[cfg(test)]
     pub(crate) fn holds(&self, handle: &SlotHandle) -> bool {
         self.slot(handle).is_some()
     }

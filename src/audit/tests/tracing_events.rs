@@ -139,7 +139,7 @@ fn guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event() {
         ConfigProblem { line: Some(3), field: PLANTED.to_owned(), problem: PLANTED.to_owned() };
     let results = [
         duplicate,
-        Err(Error::Config(ConfigErrors { problems: vec![problem] })),
+        Err(Error::Config(ConfigErrors { file: None, problems: vec![problem] })),
         Err(Error::Object(ObjectError::Io(std::io::Error::other(PLANTED)))),
         Err(Error::Key(KeyError::Invalid { field: PLANTED, problem: PLANTED })),
         Err(Error::ApiMisuse(PLANTED)),

@@ -140,6 +140,16 @@ pub fn change_root_key(config: &LocalConfig, new: &RootKey) -> Result<(), Error>
     Ok(store.commit(HEADER, &header.encode())?)
 }
 
+/// What the keystore says of itself, once every file in it was found whole.
+///
+/// # Errors
+/// [`KeystoreError`] as for opening.
+pub fn inspect(config: &LocalConfig) -> Result<KeystoreInfo, Error> {
+    let found = Found::examine(config, &AtomicBool::new(false))?;
+    let (store, _) = settle(found, &config.anchor)?;
+    Ok(store.info())
+}
+
 /// Begins to keep the mark of an existing keystore at `config.anchor`, where there is none yet.
 ///
 /// # Errors

@@ -204,6 +204,24 @@ impl Anchor {
         }
     }
 
+    /// Makes a mark durable that was found: a killed process may not have lived to.
+    pub(super) fn sync(&self) -> Result<(), KeystoreError> {
+        match self {
+            Self::None | Self::Host(_) => Ok(()),
+            Self::File(path) => open_file(path)?.0.sync().map_err(|_| unavailable(path)),
+        }
+    }
+
+    /// Whether `other` keeps the mark in the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(this), Self::File(other)) => this == other,
+            (Self::Host(this), Self::Host(other)) => Arc::ptr_eq(this, other),
+            (Self::None, Self::None) => true,
+            (Self::File(_) | Self::Host(_) | Self::None, _) => false,
+        }
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         match self {
             Self::None => false,

@@ -8,7 +8,7 @@
 //! 3. A file's content is synced before its name is changed, and the directory after.
 //!
 //! In tests every durable step is counted and can be made to fail, to be cut short, or to be the
-//! last one ([`fault`]).
+//! last one (`disk/fault.rs`).
 
 #[cfg(test)]
 pub(super) mod fault;

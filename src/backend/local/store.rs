@@ -5,14 +5,14 @@
 //! finishes or undoes the one open intent, drops a torn end of the log, removes temporary files.
 //!
 //! A change is, in this order, each step durable before the next: intent in the manifest, record
-//! under a temporary name, rename, directory, mark at the anchor; then `done` in the manifest, which
-//! the next change makes durable. Whatever fails on the way leaves the store poisoned: it does not
-//! know what is on disk until it is opened again.
+//! under a temporary name, rename, directory, mark at the anchor; then `done` in the manifest,
+//! which the next change makes durable. Whatever fails on the way leaves the store poisoned: it
+//! does not know what is on disk until it is opened again.
 //!
-//! Opening costs one read of every file, about 15 us a key; a change costs three syncs, two more
+//! Opening costs one read of every file, about 20 us a key; a change costs three syncs, two more
 //! with an anchor file.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::AtomicBool;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use super::config::{KeystoreInfo, LocalConfig};
 use super::disk::{Access, Disk, Lock, Log};
 use super::header::{HEADER_BYTES, Header, Locked};
 use super::keys::StoreKeys;
-use super::manifest::{Digest, Listed, MANIFEST_BYTES_MAX, Manifest, Open, Replayed};
+use super::manifest::{Digest, MANIFEST_BYTES_MAX, Manifest, Replayed};
 use super::record;
+use super::verify::{Verified, Verifier, sort_names};
 use crate::crypto::digest::sha256;
-use crate::error::{Error, KeystoreError, KeystoreProblem, LifecycleError};
+use crate::error::{Error, KeystoreError, KeystoreProblem};
 use crate::key::{KeyId, KeyRecord};
-use crate::limits::{RECORD_BYTES_MAX, USE_BLOCK_MAX, USES_PER_VERSION_MAX};
 use crate::secret::Secret;
 
 /// The file that says that there is a keystore: the last one that `init` makes.
@@ -77,25 +77,14 @@ impl Found {
         let disk = open_directory(&config.directory)?;
         let lock = disk.lock(LOCK)?;
         let (header, header_digest) = read_header(&disk)?;
-        let keystore_key = header.unlock(&config.root_key).map_err(|locked| match locked {
-            Locked::NoRootKey(error) => error,
-            Locked::Header(problem) => disk.error(HEADER, problem),
-        })?;
+        let keystore_key = unlock(&header, config, &disk)?;
         let keys = StoreKeys::derive(&keystore_key);
         let bytes = read_existing(&disk, MANIFEST, MANIFEST_BYTES_MAX)?;
         let replayed = Manifest::replay(&bytes, header.id, &keys.manifest)
             .map_err(|problem| disk.error(MANIFEST, problem))?;
-        let mut verifier = Verifier {
-            disk: &disk,
-            header: &header,
-            header_digest,
-            keys: &keys,
-            replayed: &replayed,
-            finished: false,
-            records: Records::new(),
-        };
-        verifier.verify_all(abandoned)?;
-        let (finished, records) = (verifier.finished, verifier.records);
+        let verified =
+            Verifier::new(&disk, &header, header_digest, &keys, &replayed).verify_all(abandoned)?;
+        let Verified { finished, records } = verified;
         let temporary = sort_names(&disk, &replayed.manifest, finished.then_some(&replayed))?;
         let (manifest, repair) = settle(replayed, finished, &bytes, &keys, temporary);
         Ok(Self { disk, lock, header, keystore_key, keys, manifest, records, repair })
@@ -161,7 +150,9 @@ impl Found {
             poisoned: false,
         };
         let mark = Mark::of(&store.manifest, &store.keys);
-        if store.anchor.is_kept() && found != Some(mark) {
+        if found == Some(mark) {
+            store.anchor.sync()?;
+        } else {
             store.anchor.store(store.disk.path(), &mark)?;
         }
         if store.manifest.is_long() {
@@ -298,150 +289,24 @@ fn read_existing(disk: &Disk, name: &str, max: usize) -> Result<Vec<u8>, Keystor
     disk.read(name, max)?.ok_or_else(|| disk.error(name, KeystoreProblem::Missing))
 }
 
+/// Whether the root key of `config` opens the header. Takes no lock: the store may be in use.
+pub(super) fn try_root_key(config: &LocalConfig) -> Result<(), KeystoreError> {
+    let disk = open_directory(&config.directory)?;
+    let (header, _) = read_header(&disk)?;
+    unlock(&header, config, &disk).map(drop)
+}
+
+fn unlock(header: &Header, config: &LocalConfig, disk: &Disk) -> Result<Secret<32>, KeystoreError> {
+    header.unlock(&config.root_key).map_err(|locked| match locked {
+        Locked::NoRootKey(error) => error,
+        Locked::Header(problem) => disk.error(HEADER, problem),
+    })
+}
+
 fn read_header(disk: &Disk) -> Result<(Header, Digest), KeystoreError> {
     let bytes = read_existing(disk, HEADER, HEADER_BYTES)?;
     let header = Header::decode(&bytes).map_err(|problem| disk.error(HEADER, problem))?;
     Ok((header, sha256(&[&bytes])))
-}
-
-/// Holds every file against the manifest.
-struct Verifier<'a> {
-    disk: &'a Disk,
-    header: &'a Header,
-    header_digest: Digest,
-    keys: &'a StoreKeys,
-    replayed: &'a Replayed,
-    /// Whether the open intent's file is the new one.
-    finished: bool,
-    records: Records,
-}
-
-impl Verifier<'_> {
-    fn verify_all(&mut self, abandoned: &AtomicBool) -> Result<(), Error> {
-        let replayed = self.replayed;
-        if !replayed.manifest.files.contains_key(HEADER) {
-            return Err(self
-                .disk
-                .error(MANIFEST, KeystoreProblem::Damaged("no header listed"))
-                .into());
-        }
-        let made = replayed
-            .open
-            .as_ref()
-            .filter(|open| open.before.is_none())
-            .map(|open| (open.file.as_str(), None));
-        let listed = replayed.manifest.files.iter();
-        for (name, listed) in listed.map(|(name, listed)| (name.as_str(), Some(listed))).chain(made)
-        {
-            if abandoned.load(Ordering::Relaxed) {
-                return Err(LifecycleError::Superseded("message").into());
-            }
-            self.verify(name, listed)?;
-        }
-        Ok(())
-    }
-
-    fn verify(&mut self, name: &str, listed: Option<&Listed>) -> Result<(), KeystoreError> {
-        let fail = |problem| Err(self.disk.error(name, problem));
-        let open = self.replayed.open.as_ref().filter(|open| open.file == name);
-        if name == HEADER {
-            return match self.judge(Some(self.header_digest), listed, open) {
-                Verdict::Latest => Ok(()),
-                Verdict::Finished => {
-                    self.finished = true;
-                    Ok(())
-                }
-                Verdict::Wrong => fail(KeystoreProblem::NotTheLatest),
-            };
-        }
-        let bytes = self.disk.read(name, RECORD_BYTES_MAX)?;
-        let digest = bytes.as_ref().map(|bytes| sha256(&[bytes]));
-        let verdict = self.judge(digest, listed, open);
-        let Some(bytes) = bytes else {
-            return match verdict {
-                Verdict::Latest => Ok(()),
-                Verdict::Finished | Verdict::Wrong => fail(KeystoreProblem::Missing),
-            };
-        };
-        let record = match record::open(bytes, self.header.id, &self.keys.record) {
-            Ok(record) => record,
-            Err(problem) => return fail(problem),
-        };
-        // Authentic, but an older one or another key's.
-        if verdict == Verdict::Wrong || record::file_name(&record.id) != name {
-            return fail(KeystoreProblem::NotTheLatest);
-        }
-        let acceptances = match verdict {
-            Verdict::Latest | Verdict::Wrong => listed.map_or(0, |listed| listed.acceptances),
-            Verdict::Finished => 0,
-        };
-        self.finished |= verdict == Verdict::Finished;
-        let record = accept_record(record, acceptances);
-        self.records.insert(record.id.clone(), Arc::new(record));
-        Ok(())
-    }
-
-    fn judge(
-        &self,
-        found: Option<Digest>,
-        listed: Option<&Listed>,
-        open: Option<&Open>,
-    ) -> Verdict {
-        if open.is_some_and(|open| found == Some(open.after)) {
-            Verdict::Finished
-        } else if found == listed.map(|listed| listed.digest) {
-            Verdict::Latest
-        } else {
-            Verdict::Wrong
-        }
-    }
-}
-
-/// What a file is to the manifest.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// As listed.
-    Latest,
-    /// As the open intent says it will be.
-    Finished,
-    /// Neither.
-    Wrong,
-}
-
-fn accept_record(mut record: KeyRecord, acceptances: u16) -> KeyRecord {
-    if acceptances > 0 {
-        let more = USE_BLOCK_MAX.saturating_mul(u64::from(acceptances));
-        record.open_only = true;
-        for version in &mut record.versions {
-            *version = version.with(|version| {
-                let uses = version.uses_reserved.saturating_add(more);
-                version.uses_reserved = uses.min(USES_PER_VERSION_MAX);
-            });
-        }
-    }
-    record
-}
-
-/// Refuses files that the keystore did not make; those that a crash left.
-fn sort_names(
-    disk: &Disk,
-    manifest: &Manifest,
-    finished: Option<&Replayed>,
-) -> Result<Vec<String>, KeystoreError> {
-    let mut temporary = Vec::new();
-    let made = finished.and_then(|replayed| replayed.open.as_ref());
-    for name in disk.names()? {
-        if is_temporary(&name) {
-            disk.check_removable(&name)?;
-            temporary.push(name);
-        } else if !matches!(name.as_str(), MANIFEST | LOCK)
-            && !manifest.files.contains_key(&name)
-            && made.is_none_or(|open| open.file != name)
-        {
-            return Err(disk.error(&name, KeystoreProblem::Foreign));
-        }
-    }
-    Ok(temporary)
 }
 
 fn settle(

@@ -5,6 +5,7 @@ mod changes;
 mod codecs;
 mod crash;
 mod faults;
+mod fixture;
 mod lifecycle;
 mod rollback;
 mod size;

@@ -20,6 +20,8 @@ pub(in crate::backend::local) enum Fault {
     Abort { at: u64 },
     /// This step fails, a write half done, and all after it.
     Fail { at: u64, errno: Errno },
+    /// The process is killed at this step, and the power cut at the end of what [`revive`]d it.
+    Kill { at: u64, lose: u32, torn: Torn },
     /// The power is cut at this step. Bit n of `lose` says whether the n-th effect that was not
     /// synced is lost.
     Cut { at: u64, lose: u32, torn: Torn },
@@ -77,10 +79,18 @@ pub(in crate::backend::local) fn run<R>(fault: Fault, act: impl FnOnce() -> R) -
     PLAN.set(Some(plan));
     let result = act();
     let mut plan = PLAN.take().expect("set above");
-    if plan.plays_a_cut() && !plan.dead {
-        let _ = plan.strike();
+    if !plan.dead {
+        plan.cut();
     }
     (result, Played { steps: plan.steps, at_stake: plan.at_stake })
+}
+
+/// A new process on the disk of the one that was killed.
+pub(in crate::backend::local) fn revive() {
+    with(|plan| {
+        plan.dead = false;
+        plan.short = false;
+    });
 }
 
 pub(super) fn step(operation: &str) -> rustix::io::Result<()> {
@@ -91,7 +101,10 @@ pub(super) fn step(operation: &str) -> rustix::io::Result<()> {
         }
         let at = match plan.fault {
             Fault::Never => return Ok(()),
-            Fault::Abort { at } | Fault::Fail { at, .. } | Fault::Cut { at, .. } => at,
+            Fault::Abort { at }
+            | Fault::Fail { at, .. }
+            | Fault::Kill { at, .. }
+            | Fault::Cut { at, .. } => at,
         };
         if plan.steps != at {
             return Ok(());
@@ -188,7 +201,7 @@ pub(super) fn directory_synced(dir: &Path) {
 
 impl Plan {
     fn plays_a_cut(&self) -> bool {
-        matches!(self.fault, Fault::Cut { .. })
+        matches!(self.fault, Fault::Cut { .. } | Fault::Kill { .. })
     }
 
     fn strike(&mut self) -> rustix::io::Result<()> {
@@ -196,15 +209,23 @@ impl Plan {
             Fault::Never => Ok(()),
             Fault::Abort { .. } => std::process::abort(),
             Fault::Fail { errno, .. } => Err(errno),
-            Fault::Cut { lose, torn, .. } => {
-                let pending = core::mem::take(&mut self.pending);
-                self.at_stake = u32::try_from(pending.len()).unwrap();
-                for (n, effect) in pending.into_iter().enumerate().rev() {
-                    if lose & (1 << n) != 0 {
-                        effect.undo(torn);
-                    }
-                }
+            Fault::Kill { .. } => Err(Errno::IO),
+            Fault::Cut { .. } => {
+                self.cut();
                 Err(Errno::IO)
+            }
+        }
+    }
+
+    fn cut(&mut self) {
+        let (Fault::Cut { lose, torn, .. } | Fault::Kill { lose, torn, .. }) = self.fault else {
+            return;
+        };
+        let pending = core::mem::take(&mut self.pending);
+        self.at_stake = u32::try_from(pending.len()).unwrap();
+        for (n, effect) in pending.into_iter().enumerate().rev() {
+            if lose & (1 << n) != 0 {
+                effect.undo(torn);
             }
         }
     }

@@ -200,6 +200,6 @@ fn header_lock_and_check_are_those_of_the_documented_formula() {
     assert_eq!(hex::encode(&header.encode()[74..166]), HEADER_VECTOR);
 }
 
-const HEADER_VECTOR: &str = "0b3d8e2519cb8e7fba559100025ee627f65ab9319a6020ebd466a835c14fd9ab333333333333333333333333\
-    b5558da0b96307c7bb3c2e6589c14d07cee3cbb86cf43261a5f0ed3494c9e9ab8df8fabc1d58c2759894c5d1\
-    a843c0de";
+const HEADER_VECTOR: &str = "0b3d8e2519cb8e7fba559100025ee627f65ab9319a6020ebd466a835c14fd9ab\
+    333333333333333333333333b5558da0b96307c7bb3c2e6589c14d07cee3cbb8\
+    6cf43261a5f0ed3494c9e9ab8df8fabc1d58c2759894c5d1a843c0de";

@@ -69,3 +69,37 @@ fn cut_at(trial: &Trial, at: u64, cuts: &mut u32) -> u64 {
     }
     steps
 }
+
+/// What a killed process had not synced is still unsynced when the next one opens the keystore.
+#[test]
+fn a_power_cut_after_a_kill_and_an_opening_leaves_what_was_opened() {
+    for change in &CHANGES {
+        let trial = Trial::new(change);
+        for at in first_step(&trial).. {
+            let mut steps = 0;
+            for lose in 0.. {
+                let run = trial.copy();
+                let config = anchored(&run);
+                let mut seen = None;
+                let fault = Fault::Kill { at, lose, torn: Torn::Half };
+                let ((), played) = fault::run(fault, || {
+                    let _ = change.act(&config);
+                    fault::revive();
+                    seen = open(&config).ok().map(|backend| essences(&backend));
+                });
+                if let Some(seen) = seen {
+                    assert_eq!(essences(&open(&config).unwrap()), seen, "{}, {at}", change.name);
+                }
+                trial.check(&run, false);
+                steps = played.steps;
+                if lose + 1 >= 1 << played.at_stake {
+                    break;
+                }
+            }
+            // The steps of opening come after those of the change.
+            if steps < at {
+                break;
+            }
+        }
+    }
+}

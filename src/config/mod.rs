@@ -1,11 +1,15 @@
 //! Validated settings, one struct per concern.
 
+mod file;
+
+#[cfg(feature = "local")]
 use std::path::Path;
 
 use crate::audit::Release;
+#[cfg(feature = "local")]
 use crate::backend::local::LocalConfig;
 use crate::backend::static_key::StaticConfig;
-use crate::error::{ConfigErrors, ConfigProblem};
+use crate::error::ConfigErrors;
 use crate::key::KeyId;
 
 /// Everything an engine is configured with.
@@ -32,15 +36,11 @@ impl Config {
     /// # Errors
     /// [`ConfigErrors`] with each problem.
     pub fn check(&self) -> Result<(), ConfigErrors> {
-        let mut problems = Vec::new();
         if self.profile == Profile::Production && self.audit.release == Release::Unaudited {
-            problems.push(ConfigProblem {
-                line: None,
-                field: "audit.release".to_owned(),
-                problem: "is `unaudited`, which the production profile refuses".to_owned(),
-            });
+            let problem = "is `unaudited`, which the production profile refuses";
+            return Err(ConfigErrors::of("audit.release", problem));
         }
-        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors { problems }) }
+        Ok(())
     }
 
     /// The defaults with `backend`, and the default key that [`init`](crate::keystore::init) makes.
@@ -76,6 +76,7 @@ pub enum Profile {
 #[non_exhaustive]
 pub enum BackendConfig {
     /// In a directory on this machine.
+    #[cfg(feature = "local")]
     Local(LocalConfig),
     /// One key, from the environment or a file.
     Static(StaticConfig),
@@ -85,15 +86,15 @@ impl BackendConfig {
     /// Whether `other` names the same store, so that a generation can share it with its successor.
     pub(crate) fn is_same_store(&self, other: &Self) -> bool {
         match (self, other) {
+            #[cfg(feature = "local")]
             (Self::Local(this), Self::Local(other)) => same_path(&this.directory, &other.directory),
-            // Reading it again costs nothing, and finds a new key.
-            (Self::Static(_), Self::Static(_))
-            | (Self::Local(_), Self::Static(_))
-            | (Self::Static(_), Self::Local(_)) => false,
+            // Reading a static key again costs nothing, and finds a new one.
+            (_, _) => false,
         }
     }
 }
 
+#[cfg(feature = "local")]
 fn same_path(this: &Path, other: &Path) -> bool {
     match (this.canonicalize(), other.canonicalize()) {
         (Ok(this), Ok(other)) => this == other,
@@ -101,6 +102,7 @@ fn same_path(this: &Path, other: &Path) -> bool {
     }
 }
 
+#[cfg(feature = "local")]
 impl From<LocalConfig> for BackendConfig {
     fn from(local: LocalConfig) -> Self {
         Self::Local(local)
@@ -126,7 +128,7 @@ pub struct AuditConfig {
 #[non_exhaustive]
 pub struct HostConfig {
     /// Whether the machine may be snapshotted or cloned while it runs: every key and nonce is then
-    /// drawn anew, with bytes of the operating system mixed in, and objects are sealed with
+    /// drawn anew, with bytes of the operating system mixed in, and streams are sealed with
     /// AES-256-GCM-SIV.
     pub cloned_host: bool,
 }

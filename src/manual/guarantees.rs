@@ -1,0 +1,135 @@
+//! The ten promises, the tests that show each, and what is not built or not shown yet.
+//!
+//! Code and tests cite these by number. A test that is named here exists: `tests/readme.rs` looks
+//! for each of them. What stands under *Not yet* is not promised by this release.
+//!
+//! # 1. Freeze
+//!
+//! After [`stop`](crate::Kms::stop) or [`freeze`](crate::Kms::freeze) of everything has answered
+//! `Ok`, no handle, reply, lease or stream of the engine yields another byte of a plaintext key or
+//! of plaintext, until [`start`](crate::Kms::start) or [`thaw`](crate::Kms::thaw). The gate is shut
+//! on the caller's thread, before the future is returned. A freeze of
+//! [`Writes`](crate::status::FreezeScope::Writes) promises this for wraps, seals and changes of
+//! keys alone. What was delivered or copied before is the host's; an error is not an answer, and
+//! the engine then stays closed.
+//!
+//! *Shown by:* a thousand stops and a thousand freezes under callers on two threads, with a stamp
+//! inside each section: `guarantee_1_a_thousand_stops_release_nothing_after_their_answer`,
+//! `guarantee_1_a_thousand_freezes_release_nothing_after_their_answer`,
+//! `guarantee_1_a_freeze_of_writes_refuses_wraps_and_goes_on_opening`,
+//! `guarantee_1_a_stop_whose_future_is_dropped_is_a_stop_all_the_same`; the machine's life:
+//! `actors/lifecycle/state/tests.rs`; the models of the gate, every interleaving of every pair and triple of its
+//! operations, with mutants that are caught (`tests/loom`: `every_triple_holds_on_two_stripes`,
+//! `every_mutant_is_caught`); `no_section_is_inside_a_closed_gate_under_load`,
+//! `a_shut_that_races_with_an_open_is_never_lost`,
+//! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones`; streams:
+//! `a_stream_is_cut_at_the_section_that_the_engine_refuses`,
+//! `bytes_that_wait_in_the_stream_are_not_released_after_a_cut`; leases:
+//! `a_stop_takes_leases_away_and_a_start_serves_again`.
+//!
+//! # 2. Revocation
+//!
+//! Within one engine: once disable, schedule-deletion or retire has answered, no wrap, unwrap or
+//! chunk under the old state begins and none is under way; streams under that key end at the next
+//! chunk. Once rotate has answered, every new wrap uses the new version, and open streams keep the
+//! data key they have.
+//!
+//! *Shown by:* callers that hammer one key from two threads while it changes:
+//! `guarantee_2_after_disable_and_scheduled_deletion_nothing_wraps_or_unwraps`,
+//! `guarantee_2_after_rotate_every_wrap_uses_the_new_version`,
+//! `guarantee_2_after_retire_nothing_unwraps_under_the_version_until_it_is_reinstated`,
+//! `guarantee_2_streams_end_at_the_next_chunk_after_disable_and_survive_a_rotation`; and
+//! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests
+//! on.
+//!
+//! *Not yet:* other engines on one store: the local keystore has one process at a time.
+//!
+//! # 3. Durability
+//!
+//! A change of a key is answered only once it is durable: manifest, file, directory and mark
+//! synced. A crash at any step leaves the old state or the new one.
+//!
+//! *Shown by:* `a_process_killed_at_any_step_leaves_the_old_key_or_the_new_one`,
+//! `a_power_cut_at_any_step_leaves_the_old_key_or_the_new_one`,
+//! `a_disk_that_fails_at_any_step_leaves_the_old_key_or_the_new_one`,
+//! `a_power_cut_after_a_kill_and_an_opening_leaves_what_was_opened`.
+//!
+//! # 4. Audit first
+//!
+//! Plaintext leaves only after its audit record was accepted. A change of a key or of the engine's
+//! state is answered only after its records are written. A sink that blocks or fails becomes a
+//! typed refusal within [`AUDIT_DEADLINE`](crate::limits::AUDIT_DEADLINE), never a hang, never
+//! silence. Denials and failures are recorded too. (A host that keeps a trail of its own may set
+//! [`Release::Unaudited`](crate::audit::Release::Unaudited), which the production profile refuses.)
+//! The brake is never refused: it acts first, says `audited: false`, and its record goes first when
+//! the sink returns, marked late.
+//!
+//! *Shown by:* `guarantee_4_every_accepted_record_is_written_once_and_in_its_threads_order`,
+//! `guarantee_4_a_sink_that_blocks_refuses_callers_after_its_deadline_and_recovers_by_itself`,
+//! `guarantee_4_a_sink_that_fails_or_panics_gets_the_same_records_again_in_order`,
+//! `guarantee_4_brakes_are_never_refused_and_their_records_go_first_when_the_sink_returns`.
+//!
+//! *Not yet:* a trail of the engine's own: chained, signed files with a verifier. Today records go
+//! to the host's [`AuditSink`](crate::audit::AuditSink), or to `tracing`, which is as durable as
+//! whatever collects it.
+//!
+//! # 5. One call per cold key
+//!
+//! *Not yet:* there is no cache and no remote backend, so there is no cold key.
+//!
+//! # 6. Wipe
+//!
+//! When `stop` has answered, no root, master or data key and no key schedule is in memory that the
+//! engine controls: leases, half-finished streams, random bytes drawn ahead, its own threads.
+//! Outside the promise: what the host copied, its own buffers, stacks of host threads (overwritten
+//! after each operation as best effort).
+//!
+//! *Shown by:* `a_stop_takes_leases_away_and_a_start_serves_again`,
+//! `a_wipe_reaches_bytes_that_have_left_and_those_nobody_spoke_of`,
+//! `wiping_leaves_no_key_and_every_slot_usable`,
+//! `a_freed_slot_is_wiped_and_its_handle_is_dead`.
+//!
+//! *Not yet:* a search of the whole process's memory for planted keys; memory that is locked and
+//! left out of core dumps; an allocator that wipes what other libraries free.
+//!
+//! # 7. Binding
+//!
+//! Every wrapped key and every object commits to its key and to its exact encryption context.
+//! Swapping, reordering, truncating, extending or replaying a part fails with an error that says
+//! nothing about the plaintext. A whole object put back by an earlier one of the same context is
+//! not detected: see [`threat_model`](super::threat_model).
+//!
+//! *Shown by:* all vectors of C2SP chunked-encryption, RFC 8452 and RFC 5869 that apply;
+//! `a_data_key_comes_back_under_its_context_and_no_other`,
+//! `different_contexts_have_different_forms`, `an_envelope_cut_or_extended_anywhere_is_refused`,
+//! `an_object_cut_at_any_byte_does_not_open`,
+//! `a_changed_byte_anywhere_opens_nothing_of_its_chunk_or_after`,
+//! `chunks_moved_dropped_repeated_or_appended_do_not_open`,
+//! `suites_keys_contexts_and_salts_are_all_committed_to`; by an implementation that shares no code:
+//! `the_opener_refuses_a_changed_byte_of_every_field`.
+//!
+//! # 8. No invention
+//!
+//! Missing or damaged key material is a typed error. It is never regenerated, skipped, or taken for
+//! an empty store. Only [`init`](crate::keystore::init) makes a keystore.
+//!
+//! *Shown by:* `what_is_removed_is_missing_and_never_made_anew`, `init_never_writes_over_anything`,
+//! `guideline_t4_a_bit_flipped_in_any_byte_is_found_in_its_file`,
+//! `guideline_t4_a_file_cut_at_any_byte_is_found`.
+//!
+//! # 9. Seamless credentials
+//!
+//! *Not yet:* there is no backend that asks for credentials.
+//!
+//! # 10. Bounded
+//!
+//! Mailboxes, leases, streams, audit buffers, request sizes, rebuilds: each has a limit with a name
+//! and a reason in [`limits`](crate::limits), and reaching it is a typed error, with a hint when to
+//! try again where trying again helps.
+//!
+//! *Shown by:* `ten_thousand_asks_of_a_blocked_actor_from_many_threads_admit_exactly_the_limit`,
+//! `a_flood_of_tells_is_bounded_like_asks`,
+//! `guarantee_10_full_buffers_refuse_and_lose_nothing_that_was_accepted`,
+//! `a_full_stripe_borrows_from_the_next_and_then_refuses`,
+//! `limits_are_typed_and_leave_the_context_as_it_was`,
+//! `files_larger_than_any_of_the_keystore_are_not_read`.

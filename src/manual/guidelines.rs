@@ -1,0 +1,80 @@
+//! The RustFS *KMS Security Guidelines*, row by row, with their state in this release.
+//!
+//! *Fulfilled* means that a test shows it; *in part* and *not yet* say what is missing. Rows about
+//! Vault, the admin interface, SSE-C, the cache and metrics wait for those to be built.
+//!
+//! # Threats
+//!
+//! | id | threat | state |
+//! |---|---|---|
+//! | T1 | an attacker reaches the host or Vault over the network | nothing listens and nothing is connected to: the engine has no network code. No secret stands in an error or log: `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event` |
+//! | T2 | leaked admin credentials change the KMS configuration | in part: every change is recorded with its principal before it is answered ([guarantee 4](super::guarantees)). Not yet: principals of the engine's own, the blast-radius query |
+//! | T3 | a misconfigured SSE-C client exposes its key | not yet: no SSE-C |
+//! | T4 | an insider reads master keys from disk | fulfilled: records are sealed under a root key that need not be on that disk, modes and owners are enforced, every byte is authenticated, rollback and omission are detected: `guideline_t4_a_bit_flipped_in_any_byte_is_found_in_its_file`, `guideline_t4_exchanged_and_older_records_are_not_the_latest`, `guideline_t4_an_older_copy_is_refused_with_an_anchor`, `nothing_of_a_key_stands_in_its_file_in_the_clear` |
+//!
+//! # Authentication and authorisation
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | A1 | the admin API takes SigV4 credentials holding `ServerInfoAdminAction`, and nothing else | not yet: no admin API |
+//! | A2 | admin credentials are not shared with S3 clients | not yet |
+//! | A3 | SigV4 still verifies behind a reverse proxy | not yet |
+//!
+//! # Network
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | N1 | TLS for host and Vault | not yet: no network |
+//! | N2 | mTLS or a private link to Vault | not yet |
+//! | N3 | only this service reaches Vault's transit endpoints | not yet |
+//!
+//! # Secrets
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | S1 | tokens are never stored in configuration | in part: a [`RootKey`](crate::keystore::RootKey) names where the key is and no setting holds one as text. Not yet: Vault tokens |
+//! | S2 | environment tokens have limited scope and are rotated often | not yet |
+//! | S3 | the local key directory is `0o600`-tight | fulfilled: `guideline_s3_modes_that_let_others_in_are_refused_by_name`, `guideline_s3_files_of_another_owner_are_refused_by_name`, `guideline_s3_links_and_other_kinds_of_file_are_refused`, `guideline_s3_files_are_made_private_whatever_the_umask`, `guideline_s3_a_key_file_that_others_may_read_is_refused` |
+//!
+//! # Vault hardening
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | V1 | audit logging enabled in Vault | not yet: no Vault |
+//! | V2 | a dedicated policy for just `transit` and `secret` | not yet |
+//! | V3 | automatic token renewal | not yet |
+//! | V4 | `/v1/sys/health` is watched | not yet |
+//!
+//! # Caching and memory
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | C1 | the cache's size and lifetime are tunable | not yet: nothing is cached |
+//! | C2 | plaintext keys are zeroised after use; no key or context in logs | in part: types that wipe and have no `Debug`, and `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event`. Not yet: a search of the whole process's memory |
+//! | C3 | strict FIPS: no caching, Vault for each request | not yet |
+//!
+//! # SSE-C
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | E1 | 256-bit keys with a matching MD5 | not yet: no SSE-C |
+//! | E2 | SSE-C keys are never stored | not yet |
+//! | E3 | HTTPS for client connections | not yet |
+//!
+//! # Audit and monitoring
+//!
+//! | id | requirement | state |
+//! |---|---|---|
+//! | M1 | structured logs under the target `rustfs::kms` with principal and outcome | fulfilled for what there is: `guideline_m1_events_under_rustfs_kms_have_the_documented_fields`. Routes follow with the admin API |
+//! | M2 | metrics: cache hit ratio, backend latency, failure counts | in part: [`Kms::activity`](crate::Kms::activity) has the counts per actor and of the audit trail. Not yet: an exporter |
+//! | M3 | the end-to-end Vault suite verifies backup and restore | not yet |
+//!
+//! # Incident response
+//!
+//! | id | step | state |
+//! |---|---|---|
+//! | I1 | stop the service to freeze new operations | fulfilled in the engine: [`Kms::stop`](crate::Kms::stop), [`Kms::freeze`](crate::Kms::freeze) (guarantee 1). The route follows |
+//! | I2 | rotate admin credentials and Vault tokens | not yet; the root key can be changed: [`change_root_key`](crate::keystore::change_root_key) |
+//! | I3 | examine audit logs for the blast radius | not yet: records are written, the query is not |
+//! | I4 | restore keys from backups | in part: a restored directory is refused until it is accepted on purpose, and its keys are open-only until they are rotated: `an_older_copy_that_is_accepted_is_open_only_until_it_is_rotated`. Not yet: bundles |
+//! | I5 | reconfigure with trusted credentials and restart | in part: [`Kms::reconfigure`](crate::Kms::reconfigure), [`Kms::start`](crate::Kms::start) |

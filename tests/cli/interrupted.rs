@@ -1,0 +1,55 @@
+//! The program, ended in the middle of its work.
+
+use std::io::Write;
+use std::process::{Child, ChildStdin};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Home, noise};
+
+/// A run that seals what it is fed and has written some of it: it took more than all of its buffers
+/// and the pipe hold.
+fn under_way(home: &Home, args: &[&str], input: &[u8]) -> (Child, ChildStdin) {
+    let mut child = home.spawn(args);
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input).unwrap();
+    (child, stdin)
+}
+
+fn end(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(child.id().try_into().unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn a_signal_in_the_middle_leaves_no_part_of_a_file() {
+    let home = Home::new();
+    home.ok(&["key", "list", "-q"]);
+    let input = noise(8 << 20, 9);
+    let cases = [(Signal::TERM, Some(143)), (Signal::INT, Some(130)), (Signal::KILL, None::<i32>)];
+    for (signal, code) in cases {
+        let (mut child, stdin) = under_way(&home, &["seal", "-", "-o", "out"], &input);
+        assert!(home.names().iter().all(|name| name != "out"));
+        end(&child, signal);
+        assert_eq!(child.wait().unwrap().code(), code, "{signal:?}");
+        drop(stdin);
+        assert!(home.names().is_empty(), "{signal:?}: {:?}", home.names());
+        // The lock went with the process, and the keystore is whole.
+        home.ok(&["key", "describe", "default", "--wait", "0"]);
+    }
+}
+
+#[test]
+fn a_signal_while_opening_keeps_the_file_that_was_to_be_replaced() {
+    let home = Home::new();
+    home.write("a", noise(16 << 20, 9));
+    home.ok(&["seal", "a", "-q"]);
+    home.write("out", "old");
+    let sealed = home.read("a.sealed");
+    let (mut child, _stdin) =
+        under_way(&home, &["open", "-", "-o", "out", "-f"], &sealed[..12 << 20]);
+    end(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(home.read("out"), b"old");
+    assert_eq!(home.names(), ["a", "a.sealed", "out"]);
+}
