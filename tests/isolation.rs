@@ -1,5 +1,14 @@
 //! Engines beside each other and inside hosts of every kind, and what is left when they go.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::mem_forget,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong stops at once"
+)]
+
 #[path = "guarantees/harness.rs"]
 #[allow(dead_code, reason = "what the other suite needs")]
 mod harness;
