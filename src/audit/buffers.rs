@@ -288,7 +288,8 @@ impl AuditBuffers {
 
     /// Ends it: swaps out what can be, lets the writer finish with that, and refuses every record
     /// from now on. How many accepted records found no buffer to leave in, because the sink holds
-    /// them all; zero unless it is failing. The gate is closed before this is called.
+    /// them all; zero unless it is failing. The gate is closed before this is called, and
+    /// `swap_out` is called until it is complete or the deadline for that has passed.
     pub(crate) fn close(&self) -> u64 {
         self.swap_out();
         self.health.end();
