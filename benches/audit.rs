@@ -2,6 +2,16 @@
 //! the writer. With two threads the time is that of one record on each: equal to one thread's is
 //! a scaling of 2.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints, and stops at once where it goes wrong"
+)]
+
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};

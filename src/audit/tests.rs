@@ -115,9 +115,6 @@ impl Trail {
     /// Lets the sink take everything from now on, and waits for the writer's end.
     fn end(self) -> (WriterReport, Written) {
         drop(self.steps);
-        while !self.buffers.swap_out().complete {
-            std::thread::yield_now();
-        }
         assert_eq!(self.buffers.close(), 0);
         (self.writer.join().unwrap(), self.written)
     }
