@@ -142,8 +142,9 @@ impl AuditBuffers {
     pub(crate) fn new(homes: usize) -> (Self, Receiver<Block>) {
         let homes = homes.clamp(1, usize::from(u16::MAX) - EXTRA_STRIPES);
         let count = homes + EXTRA_STRIPES;
-        // As many blocks as there are buffers to take their place: sending never waits.
-        let (sender, receiver) = crossbeam_channel::bounded(count);
+        // One block for each buffer that exists, those filled at the end included: sending never
+        // finds it full.
+        let (sender, receiver) = crossbeam_channel::bounded(2 * count + 1);
         let buffers = Self {
             stripes: (0..count).map(|_| CachePadded::new(Stripe::new())).collect(),
             homes,
@@ -286,15 +287,20 @@ impl AuditBuffers {
         SwappedOut { blocks: sent, complete }
     }
 
-    /// Ends it: swaps out what can be, lets the writer finish with that, and refuses every record
-    /// from now on. How many accepted records found no buffer to leave in, because the sink holds
-    /// them all; zero unless it is failing. The gate is closed before this is called.
+    /// Ends it: refuses every record from now on, sends all that was accepted to the writer,
+    /// however many buffers the sink holds, and lets that finish. How many records will not be
+    /// written all the same: none, unless the writer was lost. The gate is closed before.
     pub(crate) fn close(&self) -> u64 {
-        self.swap_out();
         self.health.end();
+        // Nothing is filled any more: places without memory let every buffer leave at once.
+        let places = core::iter::repeat_with(Vec::new).take(self.stripes.len() + 1);
+        lock(&self.pool.empty).extend(places);
+        self.swap_out();
+        // Read before the writer may end: what it does not get written it reports itself.
+        let unrecorded = self.pool.unrecorded.load(Ordering::Relaxed);
         lock(&self.collector).blocks = None;
         let stripes = self.stripes.iter().map(|stripe| lock(&stripe.open).filled.records);
-        stripes.sum::<u64>() + lock(&self.late).records
+        stripes.sum::<u64>() + lock(&self.late).records + unrecorded
     }
 
     /// The state of the sink.

@@ -101,6 +101,34 @@ fn a_waiter_whose_writer_ends_without_its_record_is_told_so() {
 }
 
 #[test]
+fn guarantee_4_closing_leaves_nothing_behind_though_the_sink_holds_all_buffers() {
+    let trail = Trail::new(1);
+    let mut accepted = 0;
+    loop {
+        if trail.accept(0, accepted).is_ok() {
+            accepted += 1;
+        } else if trail.buffers.swap_out().blocks == 0 {
+            break;
+        }
+    }
+    assert!(!trail.buffers.swap_out().complete);
+    // The sink is inside its first flush, and is let go only after the closing.
+    let Trail { buffers, written, steps, writer, .. } = trail;
+    assert_eq!(buffers.close(), 0);
+    drop(steps);
+    assert_eq!(writer.join().unwrap().unwritten, 0);
+    assert_eq!(written.numbers(), (0..accepted).collect::<Vec<_>>());
+}
+
+#[test]
+fn closing_counts_what_a_lost_writer_cannot_write() {
+    let (buffers, blocks) = AuditBuffers::new(1);
+    drop(blocks);
+    let _ = buffers.accept(0, &record(&Caller::host(), 1), NOW).unwrap();
+    assert_eq!(buffers.close(), 1);
+}
+
+#[test]
 fn guarantee_4_brakes_are_never_refused_and_their_records_go_first_when_the_sink_returns() {
     let trail = Trail::new(1);
     let _ = trail.accept(0, 1).unwrap();
