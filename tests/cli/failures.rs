@@ -73,7 +73,10 @@ fn a_bad_configuration_is_told_whole_with_its_lines_and_without_its_secrets() {
         let text = error.to_string();
         assert!(text.contains("bad.toml") && !text.contains("hunter2"), "{text}");
     }
-    assert_eq!(home.fails(10, &["config", "check", "none.toml"])["code"], "missing");
+    for args in [&["config", "check", "none.toml"][..], &["--config", "none.toml", "key", "list"]] {
+        let error = home.fails(11, args);
+        assert_eq!((&error["family"], &error["code"]), (&json!("config"), &json!("missing")));
+    }
 }
 
 #[test]

@@ -113,6 +113,12 @@ impl Failure {
         }
     }
 
+    /// The same failure, of another part's doing.
+    pub(super) fn of_family(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
