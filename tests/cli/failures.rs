@@ -104,3 +104,15 @@ fn secrets_in_the_environment_appear_in_no_output() {
     let all = [output.stdout, output.stderr].concat();
     assert!(!String::from_utf8(all).unwrap().contains("deadbeef"));
 }
+
+#[test]
+fn a_context_is_in_no_error_and_a_file_name_steers_no_terminal() {
+    let home = Home::new();
+    for args in [&["seal", "a", "-c", "planted"][..], &["key", "tag", "default", "planted"]] {
+        assert!(!home.fails(2, args).to_string().contains("planted"));
+        assert!(!home.run(args).stderr.contains("planted"));
+    }
+    let run = home.run(&["seal", "none\u{1b}[31m"]);
+    assert_eq!(run.code, 9);
+    assert!(run.stderr.contains("none\\u{1b}[31m") && !run.stderr.contains('\u{1b}'));
+}

@@ -74,6 +74,16 @@ fn reports_are_objects_and_leave_standard_output_to_the_data() {
 }
 
 #[test]
+fn a_name_is_whole_in_an_object_and_escaped_on_a_terminal() {
+    let home = Home::new();
+    let name = "a\u{1b}[31m\n";
+    home.write(name, "abc");
+    assert_eq!(home.json(&["seal", name, "-q"])["input"], name);
+    let text = home.ok(&["seal", name, "-f"]);
+    assert!(text.contains("a\\u{1b}[31m\\n") && !text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
 fn the_context_must_be_the_same_again() {
     let home = Home::new();
     home.write("a", "abc");
