@@ -47,6 +47,8 @@ impl Actor for AuditActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        // A ring that was lost with a predecessor must not be the last.
+        self.rung.store(false, Ordering::Release);
         context.run_interval(COLLECT_INTERVAL, |actor, _| actor.collect());
     }
 }

@@ -23,7 +23,7 @@ use crate::backend::{self, Backend};
 use crate::config::Config;
 use crate::error::{Error, KeyError, Refused};
 use crate::key::table::KeyTable;
-use crate::key::{KeyDescription, KeyPage, Mutation, VersionDescription};
+use crate::key::{KeyDescription, KeyPage, KeyState, Mutation, VersionDescription};
 use crate::limits::REBUILD_BACKOFF_MIN;
 use crate::plane::Plane;
 
@@ -393,6 +393,9 @@ impl BackendActor {
     fn next_block(&self, id: &crate::key::KeyId) -> Result<Option<Mutation>, Error> {
         let live = self.live()?;
         let record = live.directory.record(id)?;
+        if record.state == KeyState::Destroyed {
+            return Err(KeyError::Destroyed.into());
+        }
         let soft_limit = record.policy.rotate_at_uses;
         live.keys.with(id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
@@ -406,6 +409,11 @@ impl BackendActor {
                 return Err(refused);
             };
             if !uses.is_low() {
+                return Ok(None);
+            }
+            // Past the key's own limit only once that is drawn: reserving more is what makes the
+            // rotation due.
+            if soft_limit == Some(uses.reserved()) && uses.drawn() < uses.reserved() {
                 return Ok(None);
             }
             let up_to = uses.next_total(soft_limit).ok_or(KeyError::UsesExhausted)?;

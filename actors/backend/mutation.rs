@@ -17,9 +17,9 @@ use super::messages::MutationReport;
 use crate::actors::audit::Trail;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::backend::Backend;
-use crate::error::{Error, LifecycleError, Refused};
+use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::{Class, stripe_of_thread};
-use crate::key::{KeyId, KeyRecord, Mutation};
+use crate::key::{KeyDescription, KeyId, KeyRecord, Mutation};
 use crate::limits::QUIESCE_DEADLINE;
 use crate::plane::{Plane, TryError};
 
@@ -51,7 +51,8 @@ pub(super) struct Finish {
     plane: Arc<Plane>,
     trail: Trail,
     job: Job,
-    result: Result<(Arc<KeyRecord>, bool), Error>,
+    /// A description, not the record: nothing here may hold material past a stop.
+    result: Result<(KeyDescription, bool), Error>,
 }
 
 impl Job {
@@ -96,6 +97,7 @@ pub(super) async fn carry_out(
     };
     let changed = result.as_ref().ok().filter(|(_, changed)| *changed);
     let record = changed.map(|(record, _)| Arc::clone(record));
+    let result = result.map(|(record, changed)| (record.describe(), changed));
     Done { backend, record, finish: Finish { plane, trail, job, result } }
 }
 
@@ -144,8 +146,11 @@ impl Finish {
     async fn run(self) {
         let Self { plane, trail, job, result } = self;
         let result = match result {
-            Ok((key, changed)) => settled(&plane, changed).await.map(|()| (key, changed)),
-            Err(error) => Err(error),
+            // Unchanged too: a section of before an earlier change may still be inside.
+            Ok(done) if matches!(job.kind, Kind::Asked { .. }) => {
+                settled(&plane).await.map(|()| done)
+            }
+            result => result,
         };
         let outcome = match &result {
             Ok(_) => Outcome::Succeeded,
@@ -168,16 +173,16 @@ impl Finish {
 }
 
 /// Nobody uses the state before the change any more (guarantee 2).
-async fn settled(plane: &Plane, changed: bool) -> Result<(), Error> {
-    if !changed {
-        return Ok(());
-    }
+///
+/// # Errors
+/// [`OutcomeUnknown`] if a section stays inside: the change is durable, and not yet in force for it.
+async fn settled(plane: &Plane) -> Result<(), Error> {
     let quiet = tokio::time::timeout(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).await;
-    quiet.map_err(|_late| LifecycleError::Stuck(plane.gate.inside()).into())
+    quiet.map_err(|_late| OutcomeUnknown.into())
 }
 
 impl Job {
-    fn answer(self, result: Result<(Arc<KeyRecord>, bool), Error>, audited: Result<bool, Error>) {
+    fn answer(self, result: Result<(KeyDescription, bool), Error>, audited: Result<bool, Error>) {
         match self.kind {
             Kind::Supply { done } => drop(done.send(result.map(|_| ()))),
             Kind::Asked { done, .. } => {
@@ -185,9 +190,9 @@ impl Job {
                 // intent without an outcome, and the caller must look before it tries again.
                 let report = match (result, audited) {
                     (Ok((key, changed)), Ok(audited)) => {
-                        Ok(MutationReport { key: key.describe(), changed, audited })
+                        Ok(MutationReport { key, changed, audited })
                     }
-                    (Ok(_), Err(_)) => Err(crate::error::OutcomeUnknown.into()),
+                    (Ok(_), Err(_)) => Err(OutcomeUnknown.into()),
                     (Err(error), _) => Err(error),
                 };
                 let _ = done.send(report);

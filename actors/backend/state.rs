@@ -10,7 +10,7 @@ use crate::error::{Error, KeyError};
 use crate::key::{
     KeyDescription, KeyId, KeyPage, KeyRecord, KeyState, Mutation, VersionDescription,
 };
-use crate::limits::PAGE_KEYS_MAX;
+use crate::limits::{PAGE_KEYS_MAX, USES_PER_VERSION_MAX};
 
 /// The keys of the backend in use, by id.
 #[derive(Default)]
@@ -74,7 +74,10 @@ pub(super) fn is_rotation_due(key: &KeyRecord, now: WallTime) -> bool {
         return false;
     };
     let by_age = key.policy.rotate_after.is_some_and(|age| now.since(current.created) >= age);
-    let by_use = key.policy.rotate_at_uses.is_some_and(|uses| current.uses_reserved >= uses);
+    // Reservations stop at the limit first, and pass it once all below it are drawn.
+    let by_use = key.policy.rotate_at_uses.is_some_and(|uses| {
+        current.uses_reserved > uses || current.uses_reserved >= USES_PER_VERSION_MAX
+    });
     by_age || by_use
 }
 

@@ -38,7 +38,8 @@ pub(crate) struct Lifecycle {
     offered: Option<Arc<Config>>,
     /// The attempt under way, and what it is built with: in use once it is adopted, and no sooner.
     building: Option<(u64, Arc<Config>)>,
-    abandoned: Arc<AtomicBool>,
+    /// The newest attempt, and the flag that ends its opening soon.
+    abandoned: (u64, Arc<AtomicBool>),
     candidates: HashMap<u64, Candidate>,
     build_errors: HashMap<u64, Error>,
     askers: HashMap<Asker, Reply>,
@@ -94,7 +95,7 @@ impl Lifecycle {
             config: None,
             offered: None,
             building: None,
-            abandoned: Arc::default(),
+            abandoned: (0, Arc::default()),
             candidates: HashMap::new(),
             build_errors: HashMap::new(),
             askers: HashMap::new(),
@@ -167,7 +168,10 @@ impl Lifecycle {
             Effect::Answer(..) | Effect::Refuse(..) => self.answer(effect),
             Effect::Build { attempt, shares } => self.build(context, attempt, shares),
             Effect::Abandon { attempt } => {
-                self.abandoned.store(true, Ordering::Release);
+                // An earlier one may be told of late: it must not end the newest.
+                if self.abandoned.0 == attempt {
+                    self.abandoned.1.store(true, Ordering::Release);
+                }
                 self.candidates.remove(&attempt);
                 // Opening looks at the flag; what is open already goes with this. A mailbox that is
                 // full drops the candidate with the next one.
@@ -199,8 +203,8 @@ impl Lifecycle {
 
     fn build(&mut self, context: &mut Context<Self>, attempt: u64, shares: bool) {
         self.numbers.attempts.fetch_max(attempt, Ordering::AcqRel);
-        self.abandoned = Arc::default();
-        let abandoned = Arc::clone(&self.abandoned);
+        self.abandoned = (attempt, Arc::default());
+        let abandoned = Arc::clone(&self.abandoned.1);
         let config = if shares { self.offered.take() } else { self.config.clone() };
         self.building = config.clone().map(|config| (attempt, config));
         let backend = self.backend.clone();
@@ -296,6 +300,8 @@ impl Lifecycle {
         let wiped = self.wipe();
         let closed = closed(self.backend.clone(), self.trail.timer().clone());
         context.spawn(closed.into_actor(self).map(move |(), actor, context| {
+            // What a change that was under way drew last.
+            actor.plane.random.wipe();
             actor.apply(context, Command::Closed { round, wiped });
         }));
     }
@@ -402,6 +408,12 @@ async fn closed(backend: Port<BackendActor>, timer: Timer) {
     }
 }
 
+/// The answer to a command that gives: where its outcome is not in the trail, its sender must look
+/// before it relies on it (guarantee 4).
+fn certain<T>((answer, audited): (Result<T, Error>, bool)) -> Result<T, Error> {
+    if answer.is_ok() && !audited { Err(OutcomeUnknown.into()) } else { answer }
+}
+
 fn outcome_of<T>(result: &Result<T, Error>) -> Outcome {
     match result {
         Ok(_) => Outcome::Succeeded,
@@ -457,7 +469,7 @@ impl Handler<Delivery<Configure>> for Lifecycle {
         }
         let who = (Operation::Configure, caller);
         let answer = self.ask(context, begun, who, Reply::Done, Command::Configure);
-        Box::pin(async { answer.await.0 })
+        Box::pin(async { certain(answer.await) })
     }
 }
 
@@ -469,7 +481,7 @@ impl Handler<Delivery<Start>> for Lifecycle {
         self.seen = self.seen.max(seen);
         let who = (Operation::Start, caller);
         let answer = self.ask(context, begun, who, Reply::Started, Command::Start);
-        Box::pin(async { answer.await.0 })
+        Box::pin(async { certain(answer.await) })
     }
 }
 
@@ -523,7 +535,7 @@ impl Handler<Delivery<Thaw>> for Lifecycle {
         self.seen = self.seen.max(seen);
         let who = (Operation::Thaw, caller);
         let answer = self.ask(context, begun, who, Reply::Done, Command::Thaw);
-        Box::pin(async { answer.await.0 })
+        Box::pin(async { certain(answer.await) })
     }
 }
 
@@ -540,7 +552,7 @@ impl Handler<Delivery<Reconfigure>> for Lifecycle {
         let who = (Operation::Reconfigure, caller);
         let answer = self.ask(context, begun, who, Reply::Started, Command::Reconfigure);
         self.offered = None;
-        Box::pin(async { answer.await.0 })
+        Box::pin(async { certain(answer.await) })
     }
 }
 

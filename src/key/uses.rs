@@ -115,6 +115,11 @@ impl UseCounter {
         ask_at == u64::MAX || self.drawn() >= ask_at
     }
 
+    /// Uses that are reserved.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Acquire)
+    }
+
     /// Uses drawn so far, those of earlier runs included; at most one lot a stripe too many.
     pub(crate) fn drawn(&self) -> u64 {
         self.drawn.load(Ordering::Relaxed)

@@ -13,12 +13,12 @@
 //! keys alone. What was delivered or copied before is the host's; an error is not an answer, and
 //! the engine then stays closed.
 //!
-//! *Shown by:* a thousand stops and a thousand freezes under callers on two threads, with a stamp
-//! inside each section: `guarantee_1_a_thousand_stops_release_nothing_after_their_answer`,
-//! `guarantee_1_a_thousand_freezes_release_nothing_after_their_answer`,
-//! `guarantee_1_a_freeze_of_writes_refuses_wraps_and_goes_on_opening`,
-//! `guarantee_1_a_stop_whose_future_is_dropped_is_a_stop_all_the_same`; the machine's life:
-//! `actors/lifecycle/state/tests.rs`; the models of the gate, every interleaving of every pair and triple of its
+//! *Shown by:* callers on two threads, with a stamp inside each section:
+//! `after_each_of_a_thousand_stops_under_load_nothing_is_released_until_the_next_start`,
+//! `after_each_of_a_thousand_freezes_under_load_nothing_of_its_scope_is_released`,
+//! `a_stream_that_is_leaked_half_way_is_cut_and_its_key_wiped`,
+//! `a_stop_whose_future_is_dropped_or_never_polled_stops_all_the_same`; every state and command
+//! of the engine's life (`actors/lifecycle/state/tests.rs`); the models of the gate, every interleaving of every pair and triple of its
 //! operations, with mutants that are caught (`tests/loom`: `every_triple_holds_on_two_stripes`,
 //! `every_mutant_is_caught`); `no_section_is_inside_a_closed_gate_under_load`,
 //! `a_shut_that_races_with_an_open_is_never_lost`,
@@ -34,11 +34,9 @@
 //! chunk. Once rotate has answered, every new wrap uses the new version, and open streams keep the
 //! data key they have.
 //!
-//! *Shown by:* callers that hammer one key from two threads while it changes:
-//! `guarantee_2_after_disable_and_scheduled_deletion_nothing_wraps_or_unwraps`,
-//! `guarantee_2_after_rotate_every_wrap_uses_the_new_version`,
-//! `guarantee_2_after_retire_nothing_unwraps_under_the_version_until_it_is_reinstated`,
-//! `guarantee_2_streams_end_at_the_next_chunk_after_disable_and_survive_a_rotation`; and
+//! *Shown by:* callers that hammer one key from two threads while it changes,
+//! `no_operation_that_begins_after_the_answer_uses_the_state_before_it`,
+//! `open_streams_end_at_the_next_chunk_after_a_disable_and_keep_their_key_over_a_rotation`; and
 //! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests
 //! on.
 //!

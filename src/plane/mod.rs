@@ -176,6 +176,7 @@ pub(crate) struct Call<'c> {
     ticket: Cell<Option<Ticket>>,
     rings: Cell<bool>,
     low: Cell<bool>,
+    accepted: Cell<bool>,
 }
 
 impl<'c> Call<'c> {
@@ -187,6 +188,7 @@ impl<'c> Call<'c> {
             ticket: Cell::new(None),
             rings: Cell::new(false),
             low: Cell::new(false),
+            accepted: Cell::new(false),
         }
     }
 
@@ -208,6 +210,11 @@ impl<'c> Call<'c> {
     /// Whether the key's block of use counts is half empty.
     pub(crate) fn is_low(&self) -> bool {
         self.low.get()
+    }
+
+    /// Whether a record of the call was accepted: never where the engine runs unaudited.
+    pub(crate) fn was_recorded(&self) -> bool {
+        self.accepted.get()
     }
 
     /// Says that it is.
@@ -294,6 +301,7 @@ impl Section<'_> {
         match self.plane.audit.accept(stripe_of_thread(), &record, now) {
             Ok(accepted) => {
                 call.rings.set(accepted.ring);
+                call.accepted.set(true);
                 if self.generation.release == Release::Durable {
                     call.ticket.set(Some(accepted.ticket));
                 }

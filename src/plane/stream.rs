@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::data_key::{Binding, Bound, WrappedUnder, name_key, recorded_key};
 use super::operations::{AsOperations, Operations, Registered};
 use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
-use crate::audit::{self, Caller, ErrorClass, Outcome, Stage};
+use crate::audit::{self, Caller, ErrorClass, Outcome, RecordRef, Stage};
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Envelope, Purpose, WrappedKey};
 use crate::error::{Error, KeyError};
-use crate::gate::Class;
+use crate::gate::{Class, stripe_of_thread};
 use crate::key::table::KeyCell;
 use crate::key::{KeyId, KeyVersion, VersionTag};
 use crate::object::{ChunkCipher, Header, Operation, Suite};
@@ -27,6 +27,8 @@ pub(crate) struct StreamOperation {
     key: KeyUnderWay,
     /// What opening needs until the object's header has come.
     pending: Option<Pending>,
+    /// Whether the generation that it began in records what is done.
+    is_audited: bool,
     ended: bool,
 }
 
@@ -95,6 +97,7 @@ impl Plane {
             class: Class::Write,
             key,
             pending: None,
+            is_audited: call.was_recorded(),
             ended: false,
         };
         Ok((operation, wrapped, header))
@@ -134,6 +137,7 @@ impl Plane {
             class: Class::Read,
             key,
             pending: Some(Pending { wrapped: wrapped.clone(), bound, suite }),
+            is_audited: call.was_recorded(),
             ended: false,
         })
     }
@@ -215,25 +219,27 @@ impl StreamOperation {
         error
     }
 
-    /// Records the stream's end, once. Its beginning was accepted before a byte of it was released,
-    /// so an end that finds the buffers full is counted and not waited for.
+    /// Records the stream's end, once, without a permit: what cuts a stream is often a gate that is
+    /// shut. Its beginning was accepted before a byte of it was released, so an end that finds the
+    /// buffers full is counted and not waited for.
     fn end(&mut self, outcome: Outcome) {
-        if core::mem::replace(&mut self.ended, true) {
+        if core::mem::replace(&mut self.ended, true) || !self.is_audited {
             return;
         }
         let operation = match self.class {
             Class::Read => audit::Operation::Open,
             Class::Write => audit::Operation::Seal,
         };
-        let ended = self.plane.section(self.class, |section| {
-            let call = Call::new(&self.caller, true);
-            let mut record = section.record(&call, operation)?;
-            record.key = Some(&self.key.id);
-            record.version = Some(self.key.version);
-            section.accept(&record, Stage::Outcome, outcome)
-        });
-        // Refused by a closed gate it is counted as that, by full buffers as that.
-        let _ = ended;
+        let (clock, audit) = (&self.plane.clock, &self.plane.audit);
+        let record = RecordRef {
+            stage: Stage::Outcome,
+            outcome,
+            key: Some(&self.key.id),
+            key_version: Some(self.key.version),
+            generation: self.plane.status.load().generation,
+            ..RecordRef::event(&self.caller, operation, clock.wall())
+        };
+        let _ = audit.accept(stripe_of_thread(), &record, clock.boot());
     }
 }
 

@@ -7,7 +7,8 @@
 //!
 //! Invariants:
 //!
-//! 1. A slot's version grows each time it is freed or wiped; a handle of an earlier version reads
+//! 1. A slot's version is odd while it is taken. It grows each time the slot is taken and each time
+//!    it is freed or wiped, which only one of the two can do; a handle of an earlier version reads
 //!    nothing and frees nothing.
 //! 2. A slot is wiped before it can be given out again.
 //! 3. [`Slots::wipe`] runs when no section can read (the gate is closed and quiet), so no reader
@@ -71,7 +72,8 @@ impl Slots {
             tries.filter_map(|at| Some((at, self.stripes.get(at)?.take()?))).next()?;
         let slot = self.stripes.get(stripe)?.slot(index)?;
         slot.write(key);
-        let version = slot.version.load(Ordering::Relaxed);
+        // Odd from here on: what a wipe finds odd has its key.
+        let version = slot.version.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         Some(SlotHandle { stripe: u16::try_from(stripe).ok()?, index, version, len })
     }
 
@@ -162,7 +164,6 @@ impl Stripe {
             match self.free.compare_exchange_weak(head, taken, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => {
-                    self.slot(index)?.taken.store(1, Ordering::Relaxed);
                     return Some(index);
                 }
                 Err(now) => head = now,
@@ -178,13 +179,11 @@ impl Stripe {
         let index = self.made.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
         let slab = self.slabs.get(usize::try_from(index).ok()? / SLAB_SLOTS)?;
         slab.get_or_init(|| (0..SLAB_SLOTS).map(|_| Slot::new()).collect());
-        self.slot(index)?.taken.store(1, Ordering::Relaxed);
         Some(index)
     }
 
     fn give_back(&self, index: u32) {
         let Some(slot) = self.slot(index) else { return };
-        slot.taken.store(0, Ordering::Relaxed);
         let mut head = self.free.load(Ordering::Relaxed);
         loop {
             slot.next.store((head & LOW) as u32, Ordering::Relaxed);
@@ -203,10 +202,8 @@ impl Stripe {
             let Some(slot) = self.slot(index) else {
                 continue;
             };
-            // The version is read first: a handle dropped after that moves it on, and the exchange
-            // fails.
             let version = slot.version.load(Ordering::Acquire);
-            if slot.taken.load(Ordering::Relaxed) == 0 {
+            if version.is_multiple_of(2) {
                 continue;
             }
             let freed = slot.version.compare_exchange(
@@ -239,7 +236,6 @@ fn changed(head: u64, first: u32) -> u64 {
 struct Slot {
     words: [AtomicU64; WORDS],
     version: AtomicU32,
-    taken: AtomicU32,
     next: AtomicU32,
 }
 
@@ -248,7 +244,6 @@ impl Slot {
         Self {
             words: [const { AtomicU64::new(0) }; WORDS],
             version: AtomicU32::new(0),
-            taken: AtomicU32::new(0),
             next: AtomicU32::new(0),
         }
     }

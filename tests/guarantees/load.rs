@@ -1,128 +1,193 @@
-//! Callers that hammer an engine from two threads and note what they were answered.
+//! Callers on threads of their own, who use an engine in every way at once.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use futures_util::FutureExt;
-use portcullis::context::EncryptionContext;
 use portcullis::envelope::{DataKeySpec, WrappedKey};
 use portcullis::error::{Error, Refused};
 use portcullis::key::KeyId;
 use portcullis::{Kms, TryError};
 use tokio::io::AsyncReadExt;
 
-use crate::harness::context;
+use crate::harness::{context, poll_once};
 
-/// Callers on threads of their own, until they are told to end.
+/// What callers came to.
+#[derive(Default)]
+pub struct Tally {
+    pub begun: AtomicU64,
+    pub served: AtomicU64,
+    pub refused: AtomicU64,
+    pub leaked: AtomicU64,
+}
+
+impl Tally {
+    pub fn ended(&self) -> u64 {
+        self.served.load(Ordering::SeqCst) + self.refused.load(Ordering::SeqCst)
+    }
+}
+
+/// Callers at work until they are told to end.
 pub struct Callers {
+    pub tally: Arc<Tally>,
+    over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    end: Arc<AtomicBool>,
-    /// Calls that were answered with what they asked for.
-    pub served: Arc<AtomicU64>,
 }
 
 impl Callers {
-    /// One thread of synchronous calls and one of asynchronous ones.
-    pub fn start(kms: &Kms, key: &KeyId, wrapped: &WrappedKey, sealed: &[u8]) -> Self {
-        let (end, served) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (kms, key) = (kms.clone(), key.clone());
-        let what = Arc::new((wrapped.clone(), sealed.to_vec()));
-        let run = |asynchronous: bool| {
-            let (kms, key, what) = (kms.clone(), key.clone(), Arc::clone(&what));
-            let (end, served) = (Arc::clone(&end), Arc::clone(&served));
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                while !end.load(Ordering::Relaxed) {
-                    let done = if asynchronous {
-                        runtime.block_on(asynchronously(&kms, &key, &what.0, &what.1))
-                    } else {
-                        synchronously(&kms, &key, &what.0)
-                    };
-                    served.fetch_add(done, Ordering::Relaxed);
-                }
-            })
-        };
-        let threads = vec![run(false), run(true)];
-        Self { threads, end, served }
+    /// `threads` callers of `kms` under `key`. The engine runs: they make something to open first.
+    pub async fn start(kms: &Kms, key: &KeyId, threads: usize) -> Self {
+        let spec = DataKeySpec::AES_256;
+        let made = kms.generate_data_key(key, spec, &context("load")).await.unwrap();
+        let payload = kms.encrypt(key, &[7; 4000], &context("load")).await.unwrap();
+        let mut object = Vec::new();
+        let mut sealing = kms.seal(key, &context("load"), &[7; 40_000][..]).await.unwrap();
+        sealing.read_to_end(&mut object).await.unwrap();
+        let (tally, over) = (Arc::new(Tally::default()), Arc::new(AtomicBool::new(false)));
+        let threads = (0..threads).map(|_| {
+            let caller = Caller {
+                kms: kms.clone(),
+                key: key.clone(),
+                wrapped: made.wrapped.clone(),
+                payload: payload.clone(),
+                object: object.clone(),
+                tally: Arc::clone(&tally),
+            };
+            let over = Arc::clone(&over);
+            std::thread::spawn(move || caller.work(&over))
+        });
+        let threads = threads.collect();
+        Self { tally, over, threads }
     }
 
-    /// Ends them; a caller that panicked fails the test.
-    pub fn end(self) -> u64 {
-        self.end.store(true, Ordering::Relaxed);
+    /// Ends them; a caller that had an answer it must not have has panicked.
+    pub fn end(self) -> Arc<Tally> {
+        self.over.store(true, Ordering::SeqCst);
         for thread in self.threads {
             thread.join().unwrap();
         }
-        self.served.load(Ordering::Relaxed)
+        self.tally
     }
 }
 
-/// Generates, decrypts, copies and decrypts a payload, without waiting; how many succeeded.
-fn synchronously(kms: &Kms, key: &KeyId, wrapped: &WrappedKey) -> u64 {
-    let mut copy = [0; 32];
-    let mut served = 0;
-    let mut note = |result: Result<(), TryError>| match result {
-        Ok(()) => served += 1,
-        Err(TryError::NeedsHop(_)) => {}
-        Err(TryError::Failed(error)) => assert_refused(&error),
-        Err(other) => panic!("{other}"),
-    };
-    let spec = DataKeySpec::AES_256;
-    let copied = |lease: portcullis::DataKey, copy: &mut [u8]| {
-        lease.copy_into(copy).map_err(TryError::Failed)
-    };
-    let made = kms.try_generate_data_key(key, spec, &context("load"));
-    note(made.and_then(|made| copied(made.key, &mut copy)));
-    let opened = kms.try_decrypt_data_key(wrapped, &context("load"));
-    note(opened.and_then(|lease| copied(lease, &mut copy)));
-    let payload = kms.try_encrypt(key, &[7; 1000], &context("load"));
-    note(payload.and_then(|sealed| kms.try_decrypt(&sealed, &context("load")).map(drop)));
-    served
+struct Caller {
+    kms: Kms,
+    key: KeyId,
+    wrapped: WrappedKey,
+    payload: Vec<u8>,
+    object: Vec<u8>,
+    tally: Arc<Tally>,
 }
 
-/// The same with futures, and a stream; how many succeeded.
-async fn asynchronously(kms: &Kms, key: &KeyId, wrapped: &WrappedKey, sealed: &[u8]) -> u64 {
-    let mut served = 0;
-    let made = kms.generate_data_key(key, DataKeySpec::AES_256, &context("load")).await;
-    note(made.map(drop), &mut served);
-    // Never polled again, and leaked.
-    let empty = EncryptionContext::new();
-    let mut abandoned = Box::pin(kms.generate_data_key(key, DataKeySpec::AES_256, &empty));
-    let _ = abandoned.as_mut().now_or_never();
-    std::mem::forget(abandoned);
-    note(kms.decrypt_data_key(wrapped, &context("load")).await.map(drop), &mut served);
-    match kms.open(&context("load"), sealed).await {
-        Ok(mut opened) => {
-            let mut plain = Vec::new();
-            match opened.read_to_end(&mut plain).await {
-                Ok(_) => served += 1,
-                Err(error) => assert_refused(Error::in_stream(&error).unwrap()),
+impl Caller {
+    fn work(self, over: &AtomicBool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut turn = 0_u32;
+        while !over.load(Ordering::SeqCst) {
+            turn = turn.wrapping_add(1);
+            self.tally.begun.fetch_add(1, Ordering::SeqCst);
+            let done = match turn % 8 {
+                0..3 => self.at_once(turn % 8),
+                3..7 => runtime.block_on(self.awaited(turn % 8)),
+                _ => runtime.block_on(self.leaves_behind()),
+            };
+            let outcome = match done {
+                Ok(()) => &self.tally.served,
+                Err(Error::Refused(why)) if is_expected(why) => &self.tally.refused,
+                Err(other) => panic!("a caller was told {other:?}"),
+            };
+            outcome.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn at_once(&self, which: u32) -> Result<(), Error> {
+        let (kms, context) = (&self.kms, context("load"));
+        let done = match which {
+            0 => kms
+                .try_generate_data_key(&self.key, DataKeySpec::AES_256, &context)
+                .and_then(|made| Ok(made.key.copy_into(&mut [0; 32])?)),
+            1 => kms
+                .try_decrypt_data_key(&self.wrapped, &context)
+                .and_then(|key| Ok(key.copy_into(&mut [0; 32])?)),
+            _ => kms.try_decrypt(&self.payload, &context).map(|plain| assert_eq!(plain, [7; 4000])),
+        };
+        match done {
+            Ok(()) | Err(TryError::NeedsHop(_)) => Ok(()),
+            Err(TryError::Failed(error)) => Err(error),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    async fn awaited(&self, which: u32) -> Result<(), Error> {
+        let (kms, context) = (&self.kms, context("load"));
+        match which {
+            3 => {
+                let spec = DataKeySpec::AES_256;
+                let made = kms.generate_data_key(&self.key, spec, &context).await?;
+                made.key.copy_into(&mut [0; 32])
+            }
+            4 => {
+                let sealed = kms.encrypt(&self.key, &[9; 1000], &context).await?;
+                kms.decrypt(&sealed, &context).await.map(|plain| assert_eq!(plain, [9; 1000]))
+            }
+            5 => {
+                let mut stream = kms.seal(&self.key, &context, &[7; 40_000][..]).await?;
+                read(&mut stream).await.map(drop)
+            }
+            _ => {
+                let mut stream = kms.open(&context, &self.object[..]).await?;
+                read(&mut stream).await.map(|plain| assert_eq!(plain, [7; 40_000]))
             }
         }
-        Err(error) => assert_refused(&error),
     }
-    served
+
+    /// A stream that is leaked half way, a future that is never polled again, one that is dropped.
+    async fn leaves_behind(&self) -> Result<(), Error> {
+        let (kms, context) = (&self.kms, context("load"));
+        let mut ask = Box::pin(kms.describe_key(&self.key));
+        let _ = poll_once(ask.as_mut());
+        // A leak a turn would fill the mailbox's table of alarms with nothing else to see.
+        if self.tally.leaked.fetch_add(1, Ordering::SeqCst) < 500 {
+            let mut stream = kms.open(&context, &self.object[..]).await?;
+            let mut some = [0; 100];
+            stream.read_exact(&mut some).await.map_err(told)?;
+            let _never_dropped = ManuallyDrop::new((stream, kms.list_keys(None, 1)));
+            let owned = kms.clone();
+            let key = self.key.clone();
+            let mut forgotten = Box::pin(async move { owned.describe_key(&key).await });
+            let _ = poll_once(forgotten.as_mut());
+            let _never_dropped = ManuallyDrop::new(forgotten);
+        }
+        Ok(())
+    }
 }
 
-fn note(result: Result<(), Error>, served: &mut u64) {
-    match result {
-        Ok(()) => *served += 1,
-        Err(error) => assert_refused(&error),
+async fn read(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    stream.read_to_end(&mut out).await.map_err(told)?;
+    Ok(out)
+}
+
+/// What the engine said inside the error of a stream.
+fn told(error: std::io::Error) -> Error {
+    match Error::in_stream(&error) {
+        Some(Error::Refused(why)) => Error::Refused(*why),
+        Some(Error::Key(why)) => Error::Key(why.clone()),
+        Some(other) => panic!("a stream was told {other:?}"),
+        None => panic!("a stream failed by itself: {error}"),
     }
 }
 
-/// Whatever a closed or closing engine may answer; anything else fails the test.
-fn assert_refused(error: &Error) {
-    let allowed = matches!(
-        error,
-        Error::Refused(
-            Refused::Draining
-                | Refused::Frozen
-                | Refused::Stale
-                | Refused::Starting
-                | Refused::Stopped
-                | Refused::Down { .. }
-        )
-    );
-    assert!(allowed, "{error:?}");
+/// What the state of an engine that stops, starts, freezes and thaws may answer.
+fn is_expected(why: Refused) -> bool {
+    matches!(
+        why,
+        Refused::Draining
+            | Refused::Frozen
+            | Refused::Stale
+            | Refused::Starting
+            | Refused::Stopped
+            | Refused::Down { .. }
+    )
 }
