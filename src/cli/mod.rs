@@ -24,8 +24,8 @@
 //! `SIGHUP`, `SIGINT` and `SIGTERM`. A file that exists is kept unless `--force` is given. The mode of the
 //! output is that of the input, less the umask.
 //!
-//! On standard output (`-o -`) bytes appear as they come: each chunk was authenticated, but whether
-//! the end was too is told by the exit code alone.
+//! On standard output (`-o -`) bytes appear 256 KiB at a time, before the end was read: each chunk
+//! was authenticated, but whether the end was too is told by the exit code alone.
 //!
 //! # Exit codes
 //!

@@ -139,6 +139,19 @@ fn what_was_cut_extended_or_edited_leaves_no_output() {
 }
 
 #[test]
+fn what_a_cut_file_gives_to_standard_output_is_a_beginning_and_the_code_says_so() {
+    let home = Home::new();
+    let plain = noise(2_000_000, 5);
+    home.write("a", &plain);
+    home.ok(&["seal", "a", "-q"]);
+    let sealed = home.read("a.sealed");
+    let run = home.run_with(&["open", "-"], &sealed[..sealed.len() - 1]);
+    assert_eq!(run.code, 8, "{}", run.stderr);
+    assert!(!run.stdout.is_empty() && run.stdout.len() < plain.len());
+    assert!(plain.starts_with(&run.stdout));
+}
+
+#[test]
 fn an_output_that_exists_is_kept_unless_forced() {
     let home = Home::new();
     home.write("a", "new");
