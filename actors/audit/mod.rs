@@ -92,10 +92,19 @@ impl Trail {
     /// Has a record written.
     ///
     /// # Errors
-    /// [`Refused`] if it was not accepted, or not written within [`AUDIT_DEADLINE`].
+    /// [`Refused::AuditUnavailable`] if it was not accepted and written within [`AUDIT_DEADLINE`]
+    /// each: where callers have filled the buffers, it waits for room as they do.
     pub(crate) async fn durable(&self, record: &RecordRef<'_>) -> Result<(), Error> {
-        let accepted = self.plane.audit.accept(stripe_of_thread(), record, self.plane.clock.boot());
-        let Accepted { ticket, .. } = accepted?;
+        let mut waited = Duration::ZERO;
+        let ticket = loop {
+            let now = self.plane.clock.boot();
+            match self.plane.audit.accept(stripe_of_thread(), record, now) {
+                Ok(Accepted { ticket, .. }) => break ticket,
+                Err(Refused::Full { .. }) if waited < AUDIT_DEADLINE => waited += self.room().await,
+                Err(Refused::Full { .. }) => return Err(Refused::AuditUnavailable.into()),
+                Err(refused) => return Err(refused.into()),
+            }
+        };
         self.written(ticket).await
     }
 

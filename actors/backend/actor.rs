@@ -41,6 +41,8 @@ pub(crate) struct BackendActor {
     busy: bool,
     settling: Vec<oneshot::Sender<Result<(), Error>>>,
     closing: Vec<oneshot::Sender<Result<(), Error>>>,
+    /// What is to be opened once the backend is back: it may hold the lock that this one needs.
+    opening: Vec<(OpenCandidate, oneshot::Sender<Result<Candidate, Error>>)>,
     _obituary: Obituary,
 }
 
@@ -102,6 +104,7 @@ impl BackendActor {
             busy: false,
             settling: Vec::new(),
             closing: Vec::new(),
+            opening: Vec::new(),
             _obituary: obituary,
         })
     }
@@ -158,6 +161,9 @@ impl BackendActor {
         }
         if !self.closing.is_empty() {
             self.close_now();
+        }
+        for (open, opened) in core::mem::take(&mut self.opening) {
+            let _ = opened.send(self.open_candidate(open));
         }
     }
 
@@ -234,10 +240,26 @@ fn open(plane: &Plane, config: &Config, abandoned: &AtomicBool) -> Result<Box<dy
 }
 
 impl Handler<Delivery<OpenCandidate>> for BackendActor {
-    type Result = Result<Candidate, Error>;
+    type Result = ResponseFuture<Result<Candidate, Error>>;
 
     fn handle(&mut self, delivery: Delivery<OpenCandidate>, _: &mut Context<Self>) -> Self::Result {
-        let (OpenCandidate { attempt, config, shares, abandoned }, _begun) = delivery.begin()?;
+        let (open, begun) = match delivery.begin() {
+            Ok(begun) => begun,
+            Err(error) => return Box::pin(async { Err(error) }),
+        };
+        let (done, answer) = oneshot::channel();
+        if self.busy {
+            self.opening.push((open, done));
+        } else {
+            let _ = done.send(self.open_candidate(open));
+        }
+        answered(begun, answer)
+    }
+}
+
+impl BackendActor {
+    fn open_candidate(&mut self, wanted: OpenCandidate) -> Result<Candidate, Error> {
+        let OpenCandidate { attempt, config, shares, abandoned } = wanted;
         if abandoned.load(Ordering::Acquire) {
             return Err(Refused::Late.into());
         }

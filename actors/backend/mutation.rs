@@ -158,6 +158,12 @@ impl Finish {
         };
         match &job.kind {
             Kind::Supply { .. } => {}
+            // Its intent was not taken: the sink would keep the refusal waiting as long again.
+            Kind::Asked { .. }
+                if matches!(result, Err(Error::Refused(Refused::AuditUnavailable))) =>
+            {
+                plane.audit.refused(stripe_of_thread(), Refused::AuditUnavailable);
+            }
             Kind::Asked { caller, .. } => {
                 let record = record(&plane, caller, &job, Stage::Outcome, outcome);
                 let audited = if job.mutation.is_brake() {

@@ -208,10 +208,23 @@ impl Lifecycle {
         let config = if shares { self.offered.take() } else { self.config.clone() };
         self.building = config.clone().map(|config| (attempt, config));
         let backend = self.backend.clone();
+        let timer = self.trail.timer().clone();
         let open = async move {
             let config = config.ok_or(Refused::NotConfigured)?;
-            let open = OpenCandidate { attempt, config, shares, abandoned };
-            backend.ask(open, OPEN_DEADLINE).await
+            loop {
+                let (config, abandoned) = (Arc::clone(&config), Arc::clone(&abandoned));
+                let left = Arc::clone(&abandoned);
+                let open = OpenCandidate { attempt, config, shares, abandoned };
+                match backend.ask(open, OPEN_DEADLINE).await {
+                    // It is being built again, and there in a moment.
+                    Err(Error::Refused(Refused::Down { retry_after, .. }))
+                        if !left.load(Ordering::Acquire) =>
+                    {
+                        let _ = timer.within(retry_after, core::future::pending::<()>()).await;
+                    }
+                    opened => return opened,
+                }
+            }
         };
         let opened = open.into_actor(self).map(move |opened, actor, context| match opened {
             Ok(candidate) => {

@@ -29,12 +29,12 @@ pub(super) fn encoded_len(record: &RecordRef<'_>) -> usize {
     let resource = record
         .resource
         .map_or(0, |resource| resource.bucket().len() + resource.object().map_or(0, str::len));
-    HEAD_BYTES + record.caller.text().len() + record.key.map_or(0, |key| key.len()) + resource
+    HEAD_BYTES + record.caller.text().len() + record.key.map_or(0, str::len) + resource
 }
 
 /// Appends `record`, which takes `len` bytes, to `out`. Allocates nothing where `out` has room.
 pub(super) fn encode(record: &RecordRef<'_>, len: usize, out: &mut Vec<u8>) {
-    let key = record.key.map_or("", KeyId::as_str);
+    let key = record.key.unwrap_or("");
     let bucket = record.resource.map_or("", |resource| resource.bucket());
     let object = record.resource.and_then(|r| r.object()).unwrap_or("");
     let [principal, request_id, source] = record.caller.lengths();

@@ -118,7 +118,8 @@ pub(crate) struct RecordRef<'a> {
     pub(crate) operation: Operation,
     pub(crate) stage: Stage,
     pub(crate) outcome: Outcome,
-    pub(crate) key: Option<&'a KeyId>,
+    /// A key id, as [`KeyId`] takes it.
+    pub(crate) key: Option<&'a str>,
     pub(crate) key_version: Option<KeyVersion>,
     pub(crate) resource: Option<Resource<'a>>,
     pub(crate) latency: Duration,

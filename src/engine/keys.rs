@@ -302,7 +302,7 @@ impl Kms {
                 {
                     supplied += 1;
                     let reserve = ReserveUses { id: key.clone() };
-                    self.shared.ports.backend.ask(reserve, ASK_DEADLINE).await?;
+                    self.shared.ports.supply.ask(reserve, ASK_DEADLINE).await?;
                 }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
                     waited += self.shared.trail.room().await;
@@ -327,7 +327,7 @@ impl Kms {
             && let Some(key) = key
         {
             // Lost, it is asked for again by whoever finds the block empty.
-            let _ = self.shared.ports.backend.tell(ReserveUses { id: key.clone() });
+            let _ = self.shared.ports.supply.tell(ReserveUses { id: key.clone() });
         }
     }
 }

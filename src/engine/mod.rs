@@ -97,6 +97,7 @@ impl Engine {
             brake: lifecycle.lane("lifecycle brake", timer.clone()),
             lifecycle,
             backend_brake: backend.lane("backend brake", timer.clone()),
+            supply: backend.lane("backend supply", timer.clone()),
             backend,
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
@@ -243,6 +244,8 @@ struct Ports {
     backend: Port<BackendActor>,
     /// The same actor: a flood refuses no change that only takes away.
     backend_brake: Port<BackendActor>,
+    /// The same actor: callers who wait for use counts stand in no queue but their own.
+    supply: Port<BackendActor>,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
 }
@@ -316,6 +319,7 @@ impl Kms {
             ports.brake.activity(),
             ports.backend.activity(),
             ports.backend_brake.activity(),
+            ports.supply.activity(),
             ports.audit.activity(),
             ports.reaper.activity(),
         ];

@@ -72,13 +72,19 @@ fn problem(id: &str) -> Option<&'static str> {
         Some("is longer than 128 bytes")
     } else if !id.bytes().all(is_id_byte) {
         Some("has a character outside A-Z a-z 0-9 . _ / -")
-    } else if id.contains("..") {
+    } else if has_twice(id, b'.') {
         Some("contains `..`")
-    } else if id.split('/').any(str::is_empty) {
+    } else if id.starts_with('/') || id.ends_with('/') || has_twice(id, b'/') {
         Some("has an empty step between slashes")
     } else {
         None
     }
+}
+
+/// Whether `byte` follows itself somewhere. Ids are parsed on each unwrap, and are too short to gain
+/// from a string search.
+fn has_twice(id: &str, byte: u8) -> bool {
+    id.as_bytes().windows(2).any(|pair| pair == [byte, byte])
 }
 
 fn is_id_byte(byte: u8) -> bool {

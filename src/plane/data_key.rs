@@ -107,10 +107,9 @@ impl Plane {
     ) -> Result<SlotHandle, TryError> {
         let envelope = Envelope::parse(wrapped.as_bytes())?;
         let bound = Bound::new(context, ContextKind::DataKey, &[]);
-        let key = recorded_key(&envelope);
         self.section(Class::Read, |section| {
             let mut record = section.record(call, Operation::DecryptDataKey)?;
-            name_key(&mut record, key.as_ref(), &envelope);
+            name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let lease = section
                 .unwrap(&envelope, Purpose::DataKey, &bound.digest, &mut data_key)
@@ -132,10 +131,9 @@ impl Plane {
     ) -> Result<Option<WrappedKey>, TryError> {
         let envelope = Envelope::parse(wrapped.as_bytes())?;
         let bound = Bound::new(context, kind, fields);
-        let key = recorded_key(&envelope);
         self.section(Class::Write, |section| {
             let mut record = section.record(call, Operation::Rewrap)?;
-            name_key(&mut record, key.as_ref(), &envelope);
+            name_key(&mut record, &envelope);
             let rewrapped = section.rewrap(call, &envelope, &bound.digest);
             section.release(&record, rewrapped, |_| {})
         })
@@ -310,16 +308,10 @@ fn open(
     Ok(WrappedUnder { version: named.version, tag: named.tag })
 }
 
-/// The key that a record of `envelope` names.
-pub(crate) fn recorded_key(envelope: &Envelope<'_>) -> Option<KeyId> {
-    envelope.named().ok().and_then(|named| KeyId::new(named.key_id).ok())
-}
-
-pub(crate) fn name_key<'r>(
-    record: &mut Recording<'r>,
-    key: Option<&'r KeyId>,
-    envelope: &Envelope<'_>,
-) {
-    record.key = key;
-    record.version = envelope.named().ok().map(|named| named.version);
+/// Lets `record` name the key version that `envelope` does.
+pub(crate) fn name_key<'r>(record: &mut Recording<'r>, envelope: &Envelope<'r>) {
+    if let Ok(named) = envelope.named() {
+        record.key = Some(named.key_id);
+        record.version = Some(named.version);
+    }
 }

@@ -318,7 +318,7 @@ pub(crate) struct Recording<'r> {
     call: &'r Call<'r>,
     operation: audit::Operation,
     began: BootTime,
-    pub(crate) key: Option<&'r KeyId>,
+    pub(crate) key: Option<&'r str>,
     pub(crate) version: Option<KeyVersion>,
 }
 

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::data_key::{Binding, Bound, name_key, recorded_key};
+use super::data_key::{Binding, Bound, name_key};
 use super::{Call, Plane, TryError, unreachable_failure};
 use crate::audit::Operation;
 use crate::context::{ContextKind, EncryptionContext};
@@ -73,10 +73,9 @@ impl Plane {
         };
         let envelope = Envelope::parse(wrapped.as_bytes())?;
         let bound = Bound::new(context, ContextKind::Payload, &[]);
-        let id = recorded_key(&envelope);
         let opened = self.section(Class::Read, |section| {
             let mut record = section.record(call, Operation::Decrypt)?;
-            name_key(&mut record, id.as_ref(), &envelope);
+            name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let unwrapped =
                 section.unwrap(&envelope, Purpose::PayloadKey, &bound.digest, &mut data_key);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::data_key::{Binding, Bound, WrappedUnder, name_key, recorded_key};
+use super::data_key::{Binding, Bound, WrappedUnder, name_key};
 use super::operations::{AsOperations, Operations, Registered};
 use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
 use crate::audit::{self, Caller, ErrorClass, Outcome, RecordRef, Stage};
@@ -115,21 +115,19 @@ impl Plane {
         let envelope = Envelope::parse(wrapped.as_bytes())?;
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
         let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
-        let id = recorded_key(&envelope);
-        let (version, tag, cell, generation) = self.section(Class::Read, |section| {
+        let key = self.section(Class::Read, |section| {
             let mut record = section.record(call, audit::Operation::Open)?;
-            name_key(&mut record, id.as_ref(), &envelope);
+            name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let opened =
                 section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
-            let opened = opened.and_then(|under| {
-                let id = id.as_ref().map_or("", KeyId::as_str);
-                Ok((under.version, under.tag, section.cell(id)?, section.generation.number))
+            let opened = opened.and_then(|WrappedUnder { version, tag }| {
+                let id = KeyId::new(envelope.named()?.key_id)?;
+                let (cell, generation) = (section.cell(&id)?, section.generation.number);
+                Ok(KeyUnderWay { id, version, tag, cell, generation })
             });
             begin_record(section, &record, opened)
         })?;
-        let bug = Error::Unreachable("an envelope that opened names no key");
-        let key = KeyUnderWay { id: id.ok_or(bug)?, version, tag, cell, generation };
         Ok(StreamOperation {
             plane: Arc::clone(self),
             ticket,

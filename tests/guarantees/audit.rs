@@ -26,6 +26,7 @@ async fn a_sink_that(mode: Mode) {
     let spare = KeyId::new("spare").unwrap();
     kms.create_key(&spare).await.unwrap();
     let spec = DataKeySpec::AES_256;
+    kms.generate_data_key(key, spec, &context("a")).await.unwrap();
     sink.set(mode);
 
     let at = Instant::now();

@@ -60,7 +60,7 @@ async fn a_flood_of_asks_is_refused_past_the_mailbox_and_refuses_no_brake() {
 /// a stop answer while the store was open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_starts_stops_and_reconfigures_under_a_flood_of_asks() {
-    let fixture = Fixture::running().await;
+    let fixture = Fixture::for_load().await;
     let Fixture { kms, key, config, .. } = &fixture;
     let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flood = [(); 2].map(|()| {
@@ -79,7 +79,7 @@ async fn an_engine_starts_stops_and_reconfigures_under_a_flood_of_asks() {
             full
         })
     });
-    for _ in 0..50 {
+    for _ in 0..20 {
         kms.reconfigure(config.clone()).await.unwrap();
         kms.stop().await.unwrap();
         kms.start().await.unwrap();
@@ -94,7 +94,7 @@ async fn an_engine_starts_stops_and_reconfigures_under_a_flood_of_asks() {
 
 #[tokio::test]
 async fn leases_are_limited_and_can_be_had_again() {
-    let fixture = Fixture::running().await;
+    let fixture = Fixture::for_load().await;
     let Fixture { kms, key, .. } = &fixture;
     let a = context("a");
     let wrapped = kms.generate_data_key(key, DataKeySpec::AES_256, &a).await.unwrap().wrapped;
@@ -117,7 +117,7 @@ async fn leases_are_limited_and_can_be_had_again() {
 
 #[tokio::test]
 async fn streams_are_limited_and_can_be_had_again() {
-    let fixture = Fixture::running().await;
+    let fixture = Fixture::for_load().await;
     let Fixture { kms, key, .. } = &fixture;
     let a = context("a");
     let mut streams = Vec::new();

@@ -21,7 +21,7 @@ fn go_on(tally: &Tally, more: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn after_each_of_a_thousand_stops_under_load_nothing_is_released_until_the_next_start() {
-    let fixture = Fixture::running().await;
+    let fixture = Fixture::for_load().await;
     let kms = &fixture.kms;
     let _counts_from_now = sections(kms);
     let callers = Callers::start(kms, &fixture.key, 2).await;
@@ -59,7 +59,7 @@ async fn after_each_of_a_thousand_stops_under_load_nothing_is_released_until_the
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn after_each_of_a_thousand_freezes_under_load_nothing_of_its_scope_is_released() {
-    let fixture = Fixture::running().await;
+    let fixture = Fixture::for_load().await;
     let kms = &fixture.kms;
     let _counts_from_now = sections(kms);
     let callers = Callers::start(kms, &fixture.key, 2).await;

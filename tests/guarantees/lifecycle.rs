@@ -61,8 +61,7 @@ async fn a_later_stop_or_start_takes_over_from_a_start_that_a_slow_store_holds_u
     assert!(matches!(hung, Err(Error::Lifecycle(LifecycleError::BackendHung))), "{hung:?}");
     assert_eq!(phase(kms), Phase::Draining);
     store.mark.loads.open();
-    kms.stop().await.unwrap();
-    assert_eq!(phase(kms), Phase::Stopped);
+    until(|| phase(kms) == Phase::Stopped);
     let report = kms.start().await.unwrap();
     assert_eq!(report.generation, 2, "only successes take a number");
     assert_eq!(phase(kms), Phase::Running);
@@ -155,7 +154,7 @@ async fn reconfigured_under_load(stores: [&portcullis::config::Config; 2], kms: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reconfiguration_on_the_same_directory_fails_no_operation() {
-    let fixture = Fixture::running().await;
+    let fixture = Fixture::for_load().await;
     let config = &fixture.config;
     reconfigured_under_load([config, config], &fixture.kms, &fixture.key).await;
 }
@@ -163,7 +162,7 @@ async fn a_reconfiguration_on_the_same_directory_fails_no_operation() {
 /// Streams under way were cut by the swap, and use counts that were asked for in it were refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reconfiguration_on_another_directory_fails_no_operation() {
-    let (fixture, other) = (Fixture::running().await, Store::new());
+    let (fixture, other) = (Fixture::for_load().await, Store::new());
     let stores = [&other.config(), &fixture.config];
     reconfigured_under_load(stores, &fixture.kms, &fixture.key).await;
 }
@@ -208,13 +207,14 @@ async fn a_store_that_was_replaced_is_closed_and_can_be_opened_by_others() {
 async fn a_panic_in_a_change_is_an_unknown_outcome_and_the_backend_is_built_again_from_disk() {
     let fixture = Fixture::running().await;
     let Fixture { kms, key, store, .. } = &fixture;
+    let (a, spec) = (context("a"), DataKeySpec::AES_256);
+    kms.generate_data_key(key, spec, &a).await.unwrap();
     store.mark.panics.store(true, Ordering::SeqCst);
     let unknown = kms.rotate_key(key).await;
     assert!(matches!(unknown, Err(Error::OutcomeUnknown(OutcomeUnknown { .. }))), "{unknown:?}");
     store.mark.panics.store(false, Ordering::SeqCst);
     // Callers go on meanwhile.
-    let a = context("a");
-    let made = kms.generate_data_key(key, DataKeySpec::AES_256, &a).await.unwrap();
+    let made = kms.generate_data_key(key, spec, &a).await.unwrap();
     let described = loop {
         match kms.describe_key(key).await {
             Err(Error::Refused(Refused::Down { retry_after, .. })) => {

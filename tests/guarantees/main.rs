@@ -20,4 +20,5 @@ mod freeze;
 mod harness;
 mod lifecycle;
 mod load;
+mod reaper;
 mod revocation;

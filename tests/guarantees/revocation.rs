@@ -50,7 +50,7 @@ fn caller(fixture: &Fixture, answered: &Answered, old: &WrappedKey, thread: usiz
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_operation_that_begins_after_the_answer_uses_the_state_before_it() {
-    let fixture = Arc::new(Fixture::running().await);
+    let fixture = Arc::new(Fixture::for_load().await);
     let (kms, key) = (fixture.kms.clone(), fixture.key.clone());
     let spec = DataKeySpec::AES_256;
     let old = kms.generate_data_key(&key, spec, &context("a")).await.unwrap().wrapped;

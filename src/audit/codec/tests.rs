@@ -19,7 +19,7 @@ fn borrowed(record: &AuditRecord) -> RecordRef<'_> {
         operation: record.operation,
         stage: record.stage,
         outcome: record.outcome,
-        key: record.key.as_ref(),
+        key: record.key.as_deref(),
         key_version: record.key_version,
         resource: record
             .bucket
