@@ -6,11 +6,11 @@ use clap::{Parser, Subcommand};
 
 use super::config::ConfigCommand;
 use super::data_key::DataKeyCommand;
+use super::failure::Failure;
 use super::files::{OpenArgs, SealArgs};
 use super::key::KeyCommand;
 use super::keystore::KeystoreCommand;
 use crate::context::EncryptionContext;
-use crate::error::Error;
 
 /// Seals files and manages the keys that do it.
 #[derive(Debug, Parser)]
@@ -96,18 +96,28 @@ pub(super) enum Command {
 }
 
 /// A name and its value.
-#[derive(Clone, Debug)]
-pub(super) struct Pair {
-    pub(super) name: String,
-    pub(super) value: String,
+///
+/// It is taken apart after the arguments were read: their parser repeats what it does not take, and
+/// what stands in a context may be nobody else's business.
+#[derive(Clone)]
+pub(super) struct Pair(String);
+
+impl Pair {
+    pub(super) fn split(&self) -> Result<(&str, &str), Failure> {
+        let no_pair = || Failure::usage("a context or a tag is not NAME=VALUE");
+        self.0.split_once('=').ok_or_else(no_pair)
+    }
 }
 
-impl core::str::FromStr for Pair {
-    type Err = &'static str;
+impl From<String> for Pair {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
-        Ok(Self { name: name.to_owned(), value: value.to_owned() })
+impl core::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Pair").finish_non_exhaustive()
     }
 }
 
@@ -120,9 +130,10 @@ pub(super) struct ContextArgs {
 }
 
 impl ContextArgs {
-    pub(super) fn read(&self) -> Result<EncryptionContext, Error> {
+    pub(super) fn read(&self) -> Result<EncryptionContext, Failure> {
         let mut context = EncryptionContext::new();
-        for Pair { name, value } in &self.pairs {
+        for pair in &self.pairs {
+            let (name, value) = pair.split()?;
             context.insert(name, value)?;
         }
         Ok(context)
@@ -135,10 +146,10 @@ const OUTPUT: &str = "Output";
 const AFTER_HELP: &str = "\
 Exit codes:
   0 done              5 key         9 input or output   13 audit
-  1 internal error    6 envelope   10 keystore         130 SIGINT
-  2 usage             7 context    11 configuration    141 output closed
-  3 refused           8 object     12 lifecycle        143 SIGTERM
-  4 outcome unknown
+  1 internal error    6 envelope   10 keystore         129 SIGHUP
+  2 usage             7 context    11 configuration    130 SIGINT
+  3 refused           8 object     12 lifecycle        141 output closed
+  4 outcome unknown                                    143 SIGTERM
 
 No option takes a secret: others can read a process's arguments.";
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::args::Global;
 use super::failure::Failure;
+use super::place::read_config;
 use super::show::Show;
-use crate::config::Config;
 
 /// What can be done with a configuration.
 #[derive(Debug, Subcommand)]
@@ -31,7 +31,7 @@ pub(super) fn run(global: &Global, command: ConfigCommand, show: &Show) -> Resul
     let from_environment = || std::env::var_os("PORTCULLIS_CONFIG").map(PathBuf::from);
     let file = file.or_else(|| global.config.clone()).or_else(from_environment);
     let file = file.ok_or_else(|| Failure::usage("there is no file to check: name one"))?;
-    Config::from_file(&file)?;
+    read_config(&file)?;
     let checked = Checked { file: file.to_string_lossy().into_owned(), valid: true };
     show.answer(&checked, |out| writeln!(out, "{} is valid", checked.file))
 }

@@ -21,11 +21,11 @@
 //! An output file appears under its name when it is complete and synced, and not before: it is
 //! written without a name (`O_TMPFILE`), so that not even a killed process leaves part of it. A file
 //! system without nameless files gets a temporary name in the same directory, removed on failure,
-//! `SIGINT` and `SIGTERM`. A file that exists is kept unless `--force` is given. The mode of the
+//! `SIGHUP`, `SIGINT` and `SIGTERM`. A file that exists is kept unless `--force` is given. The mode of the
 //! output is that of the input, less the umask.
 //!
-//! On standard output (`-o -`) bytes appear as they come: each chunk was authenticated, but whether
-//! the end was too is told by the exit code alone.
+//! On standard output (`-o -`) bytes appear 256 KiB at a time, before the end was read: each chunk
+//! was authenticated, but whether the end was too is told by the exit code alone.
 //!
 //! # Exit codes
 //!
@@ -42,10 +42,10 @@
 //! | 8 | `object` | the sealed file does not open or is none |
 //! | 9 | `io` | a file cannot be read or written, or is there already |
 //! | 10 | `keystore` | the keystore is not as it was left, is in use, or cannot be reached |
-//! | 11 | `config` | the configuration is not valid |
+//! | 11 | `config` | the configuration file cannot be read or is not valid |
 //! | 12 | `lifecycle` | the engine's state does not allow it |
 //! | 13 | `audit` | the audit record cannot be made |
-//! | 130, 143 | | ended by `SIGINT` or `SIGTERM` |
+//! | 129, 130, 143 | | ended by `SIGHUP`, `SIGINT` or `SIGTERM` |
 //! | 141 | | whoever read standard output went away |
 //!
 //! # Output for programs

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
-use super::failure::Failure;
+use super::failure::{Failure, Family};
 use crate::config::{BackendConfig, Config};
 use crate::keystore::{Anchor, LocalConfig, RootKey};
 
@@ -48,7 +48,7 @@ impl Place {
 
     pub(super) fn config(&self) -> Result<Config, Failure> {
         match self {
-            Self::File(path) => Ok(Config::from_file(path)?),
+            Self::File(path) => read_config(path),
             Self::Named(local) => Ok(Config::new(local.clone())),
             Self::User(user) => Ok(Config::new(user.config.clone())),
         }
@@ -63,6 +63,14 @@ impl Place {
             }
         }
     }
+}
+
+/// The configuration in the file at `path`.
+///
+/// # Errors
+/// Always of the family `config`: that its file cannot be read says nothing about a keystore.
+pub(super) fn read_config(path: &Path) -> Result<Config, Failure> {
+    Config::from_file(path).map_err(|error| Failure::from(error).of_family(Family::Config))
 }
 
 fn named(global: &Global, directory: PathBuf) -> Result<LocalConfig, Failure> {

@@ -71,7 +71,10 @@ fn hinted(error: Error) -> Failure {
     if problem == Some(KeystoreProblem::Locked) {
         failure.hint("--wait SECONDS waits longer")
     } else if problem == Some(KeystoreProblem::AnchorMismatch) {
-        failure.hint("if you restored it on purpose: `portcullis keystore accept-rollback`")
+        failure.hint(
+            "if it was restored on purpose, or changed without its --anchor: \
+             `portcullis keystore accept-rollback`",
+        )
     } else {
         failure
     }

@@ -63,7 +63,7 @@ impl Show {
         drop(if self.json {
             writeln!(io::stderr(), "{}", serde_json::json!({ "note": text }))
         } else {
-            writeln!(io::stderr(), "portcullis: {text}")
+            writeln!(io::stderr(), "portcullis: {}", printable_lines(text))
         });
     }
 }
@@ -112,9 +112,18 @@ pub(super) fn fields(out: &mut dyn Write, fields: &[(&str, String)]) -> io::Resu
 
 /// `text` with control characters escaped.
 pub(super) fn printable(text: &str) -> String {
+    escaped(text, char::is_control)
+}
+
+/// `text`, which may have several lines, with every other control character escaped.
+pub(super) fn printable_lines(text: &str) -> String {
+    escaped(text, |c| c.is_control() && c != '\n')
+}
+
+fn escaped(text: &str, is_unwanted: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if is_unwanted(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -138,5 +147,6 @@ mod tests {
     #[test]
     fn text_of_others_steers_no_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(printable_lines("a\u{1b}[31m\nb"), "a\\u{1b}[31m\nb");
     }
 }

@@ -73,7 +73,10 @@ fn a_bad_configuration_is_told_whole_with_its_lines_and_without_its_secrets() {
         let text = error.to_string();
         assert!(text.contains("bad.toml") && !text.contains("hunter2"), "{text}");
     }
-    assert_eq!(home.fails(10, &["config", "check", "none.toml"])["code"], "missing");
+    for args in [&["config", "check", "none.toml"][..], &["--config", "none.toml", "key", "list"]] {
+        let error = home.fails(11, args);
+        assert_eq!((&error["family"], &error["code"]), (&json!("config"), &json!("missing")));
+    }
 }
 
 #[test]
@@ -100,4 +103,16 @@ fn secrets_in_the_environment_appear_in_no_output() {
     assert_eq!(output.status.code(), Some(10));
     let all = [output.stdout, output.stderr].concat();
     assert!(!String::from_utf8(all).unwrap().contains("deadbeef"));
+}
+
+#[test]
+fn a_context_is_in_no_error_and_a_file_name_steers_no_terminal() {
+    let home = Home::new();
+    for args in [&["seal", "a", "-c", "planted"][..], &["key", "tag", "default", "planted"]] {
+        assert!(!home.fails(2, args).to_string().contains("planted"));
+        assert!(!home.run(args).stderr.contains("planted"));
+    }
+    let run = home.run(&["seal", "none\u{1b}[31m"]);
+    assert_eq!(run.code, 9);
+    assert!(run.stderr.contains("none\\u{1b}[31m") && !run.stderr.contains('\u{1b}'));
 }

@@ -74,6 +74,16 @@ fn reports_are_objects_and_leave_standard_output_to_the_data() {
 }
 
 #[test]
+fn a_name_is_whole_in_an_object_and_escaped_on_a_terminal() {
+    let home = Home::new();
+    let name = "a\u{1b}[31m\n";
+    home.write(name, "abc");
+    assert_eq!(home.json(&["seal", name, "-q"])["input"], name);
+    let text = home.ok(&["seal", name, "-f"]);
+    assert!(text.contains("a\\u{1b}[31m\\n") && !text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
 fn the_context_must_be_the_same_again() {
     let home = Home::new();
     home.write("a", "abc");
@@ -126,6 +136,19 @@ fn what_was_cut_extended_or_edited_leaves_no_output() {
         assert!(name.is_empty() || error["code"] == name, "{what}: {error}");
         assert_eq!(home.names(), ["a", "bad", "s"], "{what}");
     }
+}
+
+#[test]
+fn what_a_cut_file_gives_to_standard_output_is_a_beginning_and_the_code_says_so() {
+    let home = Home::new();
+    let plain = noise(2_000_000, 5);
+    home.write("a", &plain);
+    home.ok(&["seal", "a", "-q"]);
+    let sealed = home.read("a.sealed");
+    let run = home.run_with(&["open", "-"], &sealed[..sealed.len() - 1]);
+    assert_eq!(run.code, 8, "{}", run.stderr);
+    assert!(!run.stdout.is_empty() && run.stdout.len() < plain.len());
+    assert!(plain.starts_with(&run.stdout));
 }
 
 #[test]

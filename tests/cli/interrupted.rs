@@ -1,7 +1,7 @@
 //! The program, ended in the middle of its work.
 
 use std::io::Write;
-use std::process::{Child, ChildStdin};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -26,7 +26,12 @@ fn a_signal_in_the_middle_leaves_no_part_of_a_file() {
     let home = Home::new();
     home.ok(&["key", "list", "-q"]);
     let input = noise(8 << 20, 9);
-    let cases = [(Signal::TERM, Some(143)), (Signal::INT, Some(130)), (Signal::KILL, None::<i32>)];
+    let cases = [
+        (Signal::HUP, Some(129)),
+        (Signal::INT, Some(130)),
+        (Signal::TERM, Some(143)),
+        (Signal::KILL, None::<i32>),
+    ];
     for (signal, code) in cases {
         let (mut child, stdin) = under_way(&home, &["seal", "-", "-o", "out"], &input);
         assert!(home.names().iter().all(|name| name != "out"));
@@ -52,4 +57,24 @@ fn a_signal_while_opening_keeps_the_file_that_was_to_be_replaced() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
     assert_eq!(home.read("out"), b"old");
     assert_eq!(home.names(), ["a", "a.sealed", "out"]);
+}
+
+#[test]
+fn a_hangup_that_the_program_was_started_to_ignore_ends_nothing() {
+    let home = Home::new();
+    home.ok(&["key", "list", "-q"]);
+    let program = home.command(&[]);
+    let mut command = Command::new("nohup");
+    command.arg(program.get_program()).args(["seal", "-", "-o", "out"]);
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    command.current_dir(program.get_current_dir().unwrap());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&noise(8 << 20, 9)).unwrap();
+    end(&child, Signal::HUP);
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(home.names(), ["out"]);
 }

@@ -162,6 +162,15 @@ fn a_mark_is_kept_from_the_day_it_is_asked_for() {
     let info = home.json(&[&["keystore", "set-anchor"][..], &anchored].concat());
     assert_eq!(info["anchored"], true);
     home.ok(&[&["key", "list"][..], &anchored].concat());
+    // Changed behind the mark's back, it is not what the mark has seen.
+    for id in ["one", "two"] {
+        home.ok(&[&["key", "create", id][..], &named].concat());
+    }
+    let error = home.fails(10, &[&["key", "list"][..], &anchored].concat());
+    assert_eq!(error["code"], "anchor-mismatch");
+    assert!(error["message"].as_str().unwrap().contains("without its --anchor"), "{error}");
+    home.ok(&[&["keystore", "accept-rollback", "-q"][..], &anchored].concat());
+    home.ok(&[&["key", "list"][..], &anchored].concat());
 }
 
 #[test]

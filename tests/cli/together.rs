@@ -1,6 +1,6 @@
 //! Runs of the program beside each other on one keystore.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 
 use crate::harness::{Home, noise};
 
@@ -38,8 +38,12 @@ fn a_keystore_in_use_is_waited_for_and_named_when_it_takes_too_long() {
     let error = home.fails(10, &["key", "list", "--wait", "0"]);
     assert_eq!(error["code"], "locked");
     assert!(error["message"].as_str().unwrap().contains("keystore/lock"));
-    let waiting = home.spawn(&["key", "list", "--wait", "60"]);
+    let mut waiting = home.spawn(&["key", "list", "--wait", "60"]);
+    let mut said = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    let note = said.next().unwrap().unwrap();
+    assert!(note.contains("waiting for another process"), "{note}");
     drop(stdin);
     assert!(holder.wait().unwrap().success());
+    assert!(said.next().is_none(), "it is said once");
     assert!(waiting.wait_with_output().unwrap().status.success());
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use serde_json::json;
 
-use super::show::Show;
+use super::show::{Show, printable_lines};
 use crate::error::{ConfigProblem, Error};
 
 /// Whose fault it is. The table of exit codes in [`super`] is this enum.
@@ -113,6 +113,12 @@ impl Failure {
         }
     }
 
+    /// The same failure, of another part's doing.
+    pub(super) fn of_family(mut self, family: Family) -> Self {
+        self.family = family;
+        self
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -151,9 +157,10 @@ impl Failure {
 
     fn say(&self) -> io::Result<()> {
         let mut stderr = io::stderr().lock();
-        writeln!(stderr, "portcullis: {}", self.message)?;
+        // Paths stand in messages, and whoever makes a file chooses its name.
+        writeln!(stderr, "portcullis: {}", printable_lines(&self.message))?;
         if let Some(hint) = &self.hint {
-            writeln!(stderr, "  {hint}")?;
+            writeln!(stderr, "  {}", printable_lines(hint))?;
         }
         Ok(())
     }
@@ -185,6 +192,7 @@ macro_rules! through_error {
 }
 through_error!(
     crate::error::AuditFieldError,
+    crate::error::ContextError,
     crate::error::EnvelopeError,
     crate::error::KeyError,
     crate::error::KeystoreError

@@ -18,7 +18,7 @@ use self::progress::{Progress, bytes, rate};
 use super::args::{ContextArgs, Global};
 use super::failure::Failure;
 use super::session::Session;
-use super::show::Show;
+use super::show::{Show, printable};
 use super::signals::Debris;
 
 /// What `seal` takes.
@@ -134,7 +134,8 @@ fn answer(
     show.answer(report, |out| {
         let size = bytes(report.plain_bytes);
         let rate = rate(report.plain_bytes, progress.took());
-        writeln!(out, "{done} {} as {} ({size}{rate})", report.input, report.output)
+        let (input, output) = (printable(&report.input), printable(&report.output));
+        writeln!(out, "{done} {input} as {output} ({size}{rate})")
     })
 }
 
@@ -143,9 +144,8 @@ fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// How a path is shown: escaped, because names may hold anything.
 fn name(path: &Path) -> String {
-    super::show::printable(&path.to_string_lossy())
+    path.to_string_lossy().into_owned()
 }
 
 fn default_sealed(file: &Path) -> PathBuf {

@@ -282,7 +282,7 @@ fn mutation(command: KeyCommand) -> Result<Mutation, Failure> {
     Ok(match command {
         KeyCommand::Create { description, tags, policy, .. } => {
             let policy = policy.over(KeyPolicy::new());
-            Mutation::Create { description, tags: tag_map(tags)?, policy }
+            Mutation::Create { description, tags: tag_map(&tags)?, policy }
         }
         KeyCommand::Rotate { .. } => Mutation::Rotate,
         KeyCommand::Retire { version, .. } => Mutation::Retire(number(version)?),
@@ -297,7 +297,7 @@ fn mutation(command: KeyCommand) -> Result<Mutation, Failure> {
         KeyCommand::Disable { .. } => Mutation::Disable,
         KeyCommand::ScheduleDeletion { days, .. } => Mutation::ScheduleDeletion { days },
         KeyCommand::CancelDeletion { .. } => Mutation::CancelDeletion,
-        KeyCommand::Tag { tags, .. } => Mutation::Tag(tag_map(tags)?),
+        KeyCommand::Tag { tags, .. } => Mutation::Tag(tag_map(&tags)?),
         KeyCommand::Untag { names, .. } => Mutation::Untag(names),
         KeyCommand::SetDescription { description, .. } => Mutation::SetDescription(description),
         KeyCommand::SetPolicy { .. }
@@ -313,10 +313,11 @@ fn number(version: u32) -> Result<KeyVersion, Failure> {
     KeyVersion::new(version).ok_or_else(|| Failure::usage("versions are numbered from 1"))
 }
 
-fn tag_map(pairs: Vec<Pair>) -> Result<BTreeMap<String, String>, Failure> {
+fn tag_map(pairs: &[Pair]) -> Result<BTreeMap<String, String>, Failure> {
     let mut tags = BTreeMap::new();
-    for Pair { name, value } in pairs {
-        if tags.insert(name, value).is_some() {
+    for pair in pairs {
+        let (name, value) = pair.split()?;
+        if tags.insert(name.to_owned(), value.to_owned()).is_some() {
             return Err(Failure::usage("a tag is named twice"));
         }
     }
