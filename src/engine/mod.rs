@@ -190,11 +190,15 @@ impl Drop for Engine {
             // Written before the writer ends, or kept for nobody: there is no engine to refuse.
             let _ = plane.audit.accept_brake(stripe_of_thread(), &stop, now);
         }
-        // The store is closed and its lock given back before the threads go.
-        let _ = ports.backend.tell(Close);
+        // Closing withdraws the keys that sections under way still use: those end first.
+        let quiet = block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).is_some();
+        if quiet {
+            // The store is closed and its lock given back before the threads go.
+            let _ = ports.backend.tell(Close);
+        }
         // It joins them.
         drop(self.threads.take());
-        if block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).is_some() {
+        if quiet {
             self.kms.shared.wipe();
         } else {
             let sections = plane.gate.inside();
