@@ -1,8 +1,8 @@
 //! `Seal[key](nonce, aad, plaintext)` of records at rest: AES-256-GCM-SIV (RFC 8452), by the
 //! `aes-gcm-siv` crate.
 //!
-//! Runs only on the engine's own threads, whose stacks are scrubbed after: the crate leaves a round
-//! key on its caller's stack. Keys in use are `aws-lc-rs`'s; in tests each checks the other.
+//! The crate leaves a round key on its caller's stack, and nothing scrubs that yet: the engine's
+//! backend thread, or the host's thread in `init` and `change_root_key`. Keys in use are `aws-lc-rs`'s; in tests each checks the other.
 
 use aes_gcm_siv::aead::{AeadInOut, KeyInit};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce, Tag};

@@ -79,8 +79,7 @@
 //!
 //! When `stop` has answered, no root, master or data key and no key schedule is in memory that the
 //! engine controls: leases, half-finished streams, random bytes drawn ahead, its own threads.
-//! Outside the promise: what the host copied, its own buffers, stacks of host threads (overwritten
-//! after each operation as best effort).
+//! Outside the promise: what the host copied, its own buffers, and stacks.
 //!
 //! *Shown by:* `a_stop_takes_leases_away_and_a_start_serves_again`,
 //! `a_wipe_reaches_bytes_that_have_left_and_those_nobody_spoke_of`,
