@@ -11,6 +11,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::Failed;
+use super::message::Message;
+use crate::limits::KEY_ID_BYTES_MAX;
 
 /// Bytes of a commitment.
 pub(crate) const COMMITMENT_BYTES: usize = 32;
@@ -46,11 +48,14 @@ fn mac(data_key: &[u8], to: Committed<'_>) -> Hmac<Sha256> {
     let mut mac =
         Hmac::<Sha256>::new_from_slice(data_key).expect("HMAC takes keys of any length (RFC 2104)");
     let id_bytes = u8::try_from(to.key_id.len()).expect("key ids are at most 128 bytes");
-    mac.update(LABEL);
-    mac.update(&[to.purpose, to.spec, id_bytes]);
-    mac.update(to.key_id);
-    mac.update(to.context);
+    let mut message = Message::<MESSAGE_BYTES_MAX>::new();
+    message.push(LABEL);
+    message.push(&[to.purpose, to.spec, id_bytes]);
+    message.push(to.key_id);
+    message.push(to.context);
+    mac.update(message.as_bytes());
     mac
 }
 
 const LABEL: &[u8] = b"portcullis/v1/commitment";
+const MESSAGE_BYTES_MAX: usize = LABEL.len() + 3 + KEY_ID_BYTES_MAX + 32;

@@ -7,6 +7,7 @@ pub(crate) mod aead;
 pub(crate) mod commitment;
 pub(crate) mod digest;
 pub(crate) mod hkdf;
+pub(crate) mod message;
 #[cfg(feature = "local")]
 pub(crate) mod rest;
 pub(crate) mod schedule;

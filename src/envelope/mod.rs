@@ -34,6 +34,7 @@ use core::fmt;
 
 use crate::crypto::aead::{NONCE_BYTES, TAG_BYTES};
 use crate::crypto::commitment::COMMITMENT_BYTES;
+use crate::crypto::message::Message;
 use crate::error::EnvelopeError;
 use crate::key::{KeyVersion, VersionTag};
 use crate::limits::{DATA_KEY_BYTES_MAX, DATA_KEY_BYTES_MIN, KEY_ID_BYTES_MAX};
@@ -284,10 +285,7 @@ impl<'a> Envelope<'a> {
 }
 
 /// The additional data of a wrap; the module's documentation has the form.
-pub(crate) struct Aad {
-    bytes: [u8; AAD_BYTES_MAX],
-    len: usize,
-}
+pub(crate) struct Aad(Message<AAD_BYTES_MAX>);
 
 impl Aad {
     /// What a wrap under a master key version binds. `context` is SHA-256 of the canonical context.
@@ -297,7 +295,7 @@ impl Aad {
         named: &Named<'_>,
         context: &[u8; 32],
     ) -> Self {
-        let mut aad = Self { bytes: [0; AAD_BYTES_MAX], len: 0 };
+        let mut aad = Message::new();
         aad.push(AAD_LABEL);
         aad.push(&[purpose.code(), WrapAlgorithm::GcmSiv.code(), spec.code(), 0]);
         aad.push(&[u8::try_from(named.key_id.len()).expect("key ids are at most 128 bytes")]);
@@ -305,18 +303,11 @@ impl Aad {
         aad.push(&named.version.number().to_be_bytes());
         aad.push(named.tag.as_bytes());
         aad.push(context);
-        aad
+        Self(aad)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    fn push(&mut self, part: &[u8]) {
-        let end = self.len + part.len();
-        let room = self.bytes.get_mut(self.len..end).expect("the bound counts every part");
-        room.copy_from_slice(part);
-        self.len = end;
+        self.0.as_bytes()
     }
 }
 

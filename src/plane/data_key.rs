@@ -46,6 +46,13 @@ impl<'a> Binding<'a> {
     }
 }
 
+/// What one wrap takes beside key and version.
+struct Wrap<'a> {
+    to: &'a Binding<'a>,
+    nonce: &'a [u8; WRAP_NONCE_BYTES],
+    commitment: &'a [u8; COMMITMENT_BYTES],
+}
+
 /// The version under which a key was wrapped.
 #[derive(Clone, Copy)]
 pub(crate) struct WrappedUnder {
@@ -164,11 +171,14 @@ impl Section<'_> {
         data_key: &mut StackKey,
     ) -> Result<(WrappedKey, WrappedUnder), TryError> {
         let bytes = data_key.resize(to.spec.bytes()).map_err(unreachable_failure)?;
-        self.plane.random.fill(self.stripe, bytes).map_err(|_| Error::Randomness)?;
+        let mut nonce = [0; WRAP_NONCE_BYTES];
+        let drawn = self.plane.random.fill_each(self.stripe, [bytes, &mut nonce]);
+        drawn.map_err(|_| Error::Randomness)?;
         let commitment = commitment::commit(data_key.expose(), to.committed());
+        let wrap = Wrap { to, nonce: &nonce, commitment: &commitment };
         self.generation.keys.with(to.key_id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
-            self.wrap(call, cell, data_key, to, &commitment)
+            self.wrap(call, cell, data_key, &wrap)
         })
     }
 
@@ -206,7 +216,10 @@ impl Section<'_> {
             }
             let (purpose, spec) = (envelope.purpose, envelope.spec);
             let to = Binding { purpose, spec, key_id: named.key_id, context };
-            let (wrapped, _) = self.wrap(call, cell, &data_key, &to, envelope.commitment)?;
+            let random = &self.plane.random;
+            let nonce = random.array(self.stripe).map_err(|_| Error::Randomness)?;
+            let wrap = Wrap { to: &to, nonce: &nonce, commitment: envelope.commitment };
+            let (wrapped, _) = self.wrap(call, cell, &data_key, &wrap)?;
             Ok(Some(wrapped))
         })
     }
@@ -241,9 +254,9 @@ impl Section<'_> {
         call: &Call<'_>,
         cell: &KeyCell,
         data_key: &StackKey,
-        to: &Binding<'_>,
-        commitment: &[u8; COMMITMENT_BYTES],
+        wrap: &Wrap<'_>,
     ) -> Result<(WrappedKey, WrappedUnder), TryError> {
+        let Wrap { to, nonce, commitment } = wrap;
         let view = cell.view();
         let (current, keys) = view.for_wrap()?;
         match keys.uses.draw(self.stripe, self.plane.gate.stripes()) {
@@ -255,19 +268,17 @@ impl Section<'_> {
         let under = WrappedUnder { version: current.version, tag: current.tag };
         let named = Named { key_id: to.key_id, version: under.version, tag: under.tag };
         let aad = Aad::of_version(to.purpose, to.spec, &named, to.context);
-        let nonce: [u8; WRAP_NONCE_BYTES] =
-            self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
         let mut wrapped = [0; DATA_KEY_BYTES_MAX + WRAP_OVERHEAD_BYTES];
         let wrapped = wrapped.get_mut(..to.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
         keys.wrap()
-            .seal(nonce, aad.as_bytes(), data_key.expose(), wrapped)
+            .seal(**nonce, aad.as_bytes(), data_key.expose(), wrapped)
             .map_err(unreachable_failure)?;
         let envelope = Envelope {
             purpose: to.purpose,
             algorithm: WrapAlgorithm::GcmSiv,
             spec: to.spec,
             under: Under::Version(named),
-            nonce: &nonce,
+            nonce: *nonce,
             wrapped,
             commitment,
         };

@@ -30,16 +30,32 @@ impl RandomPool {
     /// Fills `out`, of any length.
     ///
     /// # Errors
-    /// [`Failed`] if the system has no randomness to give; `out` is then zeroes.
+    /// [`Failed`] if the system has no randomness to give; nothing of it may be used then.
     #[inline]
     pub(crate) fn fill(&self, stripe: usize, out: &mut [u8]) -> Result<(), Failed> {
+        self.fill_each(stripe, [out])
+    }
+
+    /// Fills each of `outs`, for one look at the block.
+    ///
+    /// # Errors
+    /// As [`Self::fill`].
+    #[inline]
+    pub(crate) fn fill_each<const N: usize>(
+        &self,
+        stripe: usize,
+        outs: [&mut [u8]; N],
+    ) -> Result<(), Failed> {
         let block = self.stripes.get(stripe % self.stripes.len().max(1));
-        match block.and_then(|block| block.try_lock().ok()) {
-            Some(mut block) if !self.is_cloned_host() && out.len() <= BLOCK_BYTES => {
-                block.take(out)
+        let mut block =
+            block.filter(|_| !self.is_cloned_host()).and_then(|block| block.try_lock().ok());
+        for out in outs {
+            match &mut block {
+                Some(block) if out.len() <= BLOCK_BYTES => block.take(out)?,
+                Some(_) | None => self.draw(out)?,
             }
-            Some(_) | None => self.draw(out),
         }
+        Ok(())
     }
 
     /// `N` random bytes that are not secret: a nonce, a salt or a tag.
