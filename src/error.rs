@@ -4,9 +4,13 @@
 //! that it may have been. *Domain*: what the key, the envelope, the keystore or the object said.
 //! No error carries a secret, a context value or an id that its receiver did not send.
 
+mod vault;
+
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
+
+pub use self::vault::VaultError;
 
 /// Anything that a call of the engine can answer with instead of a result.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,9 @@ pub enum Error {
     /// The host called with arguments that no input of others can cause.
     #[error("wrong use of the interface: {0}")]
     ApiMisuse(&'static str),
+    /// Vault did not do it, or cannot be reached.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The system gives no random bytes: no key can be made.
     #[error("the system gives no random bytes")]
     Randomness,

@@ -151,3 +151,24 @@ pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// Plaintext bytes in a chunk of a sealed object (c2sp.org/chunked-encryption).
 pub const CHUNK_BYTES: usize = 16 * 1024;
+
+/// How often the engine looks for what other nodes have changed in Vault, unless told otherwise:
+/// one request a key. A disabled key is noticed after this long at most.
+pub const VAULT_STATE_REFRESH: Duration = Duration::from_secs(10);
+
+/// How long a connection to Vault may take unless told otherwise.
+pub const VAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long one request to Vault may take unless told otherwise.
+pub const VAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests to Vault under way at once unless told otherwise. Each may hold a connection.
+pub const VAULT_IN_FLIGHT: usize = 64;
+
+/// Largest answer of Vault in bytes: a listing of [`KEYS_MAX`] names does not fit, one of 60,000
+/// does; a key's state is under 1 MiB, Vault's own limit.
+pub const VAULT_BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Longest token or other secret for a login in bytes. Vault's tokens are under 300; a Kubernetes
+/// service account's is about a thousand.
+pub const VAULT_SECRET_BYTES_MAX: usize = 16 << 10;

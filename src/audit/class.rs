@@ -113,7 +113,7 @@ impl From<&Error> for ErrorClass {
             Error::Keystore(error) => Self::from(error),
             Error::Config(_) => Self::InvalidConfiguration,
             Error::Lifecycle(_) => Self::InvalidState,
-            Error::Randomness => Self::KeystoreUnavailable,
+            Error::Randomness | Error::Vault(_) => Self::KeystoreUnavailable,
             Error::Unreachable(_) => Self::Internal,
         }
     }

@@ -11,6 +11,8 @@ mod contract;
 pub(crate) mod local;
 pub(crate) mod source;
 pub(crate) mod static_key;
+#[cfg(feature = "vault")]
+pub(crate) mod vault;
 
 use core::future::Future;
 use core::pin::Pin;

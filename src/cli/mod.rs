@@ -45,6 +45,7 @@
 //! | 11 | `config` | the configuration file cannot be read or is not valid |
 //! | 12 | `lifecycle` | the engine's state does not allow it |
 //! | 13 | `audit` | the audit record cannot be made |
+//! | 14 | `vault` | Vault did not do it, or cannot be reached |
 //! | 129, 130, 143 | | ended by `SIGHUP`, `SIGINT` or `SIGTERM` |
 //! | 141 | | whoever read standard output went away |
 //!

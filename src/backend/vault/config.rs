@@ -1,0 +1,81 @@
+//! How a Vault cluster is reached, and where in it the keys are.
+
+use core::time::Duration;
+use std::path::PathBuf;
+
+use super::auth::VaultAuth;
+use crate::limits;
+
+/// A Vault or OpenBao cluster, and the place in it that is the engine's.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct VaultConfig {
+    /// `https://host:port` of each node, or of what stands before them. The engine finds the active
+    /// one and follows redirects to these addresses alone.
+    pub addresses: Vec<String>,
+    /// The namespace, where Vault has such.
+    pub namespace: Option<String>,
+    /// Where the KV version 2 engine is mounted, which keeps keys or, with Transit, their state.
+    pub kv_mount: String,
+    /// Where the Transit engine is mounted.
+    pub transit_mount: String,
+    /// What all paths and key names begin with: 1 to 64 of `[A-Za-z0-9_/]`.
+    pub key_prefix: String,
+    /// The certificate authority of Vault's own certificate (PEM); the system's where absent. Read
+    /// again when the file changes.
+    pub ca_certificate: Option<PathBuf>,
+    /// What the engine shows where Vault asks for a certificate (PEM). Read again when it changes.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Whether any certificate is taken, and plain HTTP too: in the development profile only.
+    pub skip_tls_verify: bool,
+    /// How the engine proves who it is.
+    pub auth: VaultAuth,
+    /// How often it looks for what other nodes have changed.
+    pub state_refresh: Duration,
+    /// How long one connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+    /// Requests under way at once; more are refused with a hint.
+    pub max_in_flight: usize,
+}
+
+/// A certificate and its private key, each in a PEM file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientCertificate {
+    /// The certificate and the chain to its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
+impl ClientCertificate {
+    /// The certificate in one file and its key in another.
+    #[must_use]
+    pub fn new(certificate: impl Into<PathBuf>, private_key: impl Into<PathBuf>) -> Self {
+        Self { certificate: certificate.into(), private_key: private_key.into() }
+    }
+}
+
+impl VaultConfig {
+    /// The cluster at `addresses`, everything else by default.
+    #[must_use]
+    pub fn new(addresses: Vec<String>, auth: VaultAuth) -> Self {
+        Self {
+            addresses,
+            namespace: None,
+            kv_mount: "secret".to_owned(),
+            transit_mount: "transit".to_owned(),
+            key_prefix: "portcullis".to_owned(),
+            ca_certificate: None,
+            client_certificate: None,
+            skip_tls_verify: false,
+            auth,
+            state_refresh: limits::VAULT_STATE_REFRESH,
+            connect_timeout: limits::VAULT_CONNECT_TIMEOUT,
+            request_timeout: limits::VAULT_REQUEST_TIMEOUT,
+            max_in_flight: limits::VAULT_IN_FLIGHT,
+        }
+    }
+}

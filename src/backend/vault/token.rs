@@ -1,0 +1,61 @@
+//! The token that requests carry: one slot, replaced while requests are under way.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+
+use crate::secret::SecretBuffer;
+
+/// A Vault token. It leaves as a header, and in no other way.
+pub(crate) struct Token {
+    value: SecretBuffer,
+    /// Which one it is of those that the engine has had: who is told that a token was rejected
+    /// compares this, never the token.
+    serial: u64,
+}
+
+impl Token {
+    /// The token as a header that no log shows; `None` if it is not one line of visible ASCII.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        let mut header = HeaderValue::from_bytes(self.value.expose()).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
+    /// Which one it is.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+}
+
+/// Where the token in force is.
+#[derive(Default)]
+pub(crate) struct TokenSlot {
+    current: ArcSwapOption<Token>,
+    serials: AtomicU64,
+}
+
+impl TokenSlot {
+    /// A token of `value` that is not in force: for asking about it before it is.
+    pub(crate) fn make(&self, value: SecretBuffer) -> Arc<Token> {
+        let serial = self.serials.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Token { value, serial })
+    }
+
+    /// Puts `token` in force; what was. Requests under way keep the one that they began with.
+    pub(crate) fn install(&self, token: Arc<Token>) -> Option<Arc<Token>> {
+        self.current.swap(Some(token))
+    }
+
+    /// Takes the token out of force.
+    pub(crate) fn withdraw(&self) -> Option<Arc<Token>> {
+        self.current.swap(None)
+    }
+
+    /// The token in force.
+    pub(crate) fn current(&self) -> Option<Arc<Token>> {
+        self.current.load_full()
+    }
+}
