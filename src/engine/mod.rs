@@ -148,7 +148,7 @@ impl Engine {
         let adopted = Adopted::default();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary)
+            Ok(BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary))
         };
         watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 
