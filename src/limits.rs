@@ -172,3 +172,7 @@ pub const VAULT_BODY_BYTES_MAX: usize = 16 << 20;
 /// Longest token or other secret for a login in bytes. Vault's tokens are under 300; a Kubernetes
 /// service account's is about a thousand.
 pub const VAULT_SECRET_BYTES_MAX: usize = 16 << 10;
+
+/// Looks for single keys that are unknown here between two looks for all: whoever sends envelopes
+/// of made-up keys does not decide how often the store is asked.
+pub const LOOKS_PER_ROUND: u32 = 256;

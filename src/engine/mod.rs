@@ -98,6 +98,7 @@ impl Engine {
             lifecycle,
             backend_brake: backend.lane("backend brake", timer.clone()),
             supply: backend.lane("backend supply", timer.clone()),
+            remote: backend.lane("backend use", timer.clone()),
             backend,
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
@@ -250,6 +251,8 @@ struct Ports {
     backend_brake: Port<BackendActor>,
     /// The same actor: callers who wait for use counts stand in no queue but their own.
     supply: Port<BackendActor>,
+    /// The same actor: keys that it uses for callers, apart from their changes.
+    remote: Port<BackendActor>,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
 }
@@ -324,6 +327,7 @@ impl Kms {
             ports.backend.activity(),
             ports.backend_brake.activity(),
             ports.supply.activity(),
+            ports.remote.activity(),
             ports.audit.activity(),
             ports.reaper.activity(),
         ];
