@@ -176,3 +176,9 @@ pub const VAULT_SECRET_BYTES_MAX: usize = 16 << 10;
 /// Looks for single keys that are unknown here between two looks for all: whoever sends envelopes
 /// of made-up keys does not decide how often the store is asked.
 pub const LOOKS_PER_ROUND: u32 = 256;
+
+/// How often a change in Vault begins anew because somebody else changed the same key in between.
+pub const VAULT_CONFLICTS_MAX: u32 = 8;
+
+/// Reads of keys under way at once while a store in Vault is opened or looked at.
+pub const VAULT_READS_AT_ONCE: usize = 16;

@@ -163,7 +163,7 @@ impl BackendActor {
         }
         let (known, keys) = (live.directory.all(), Arc::clone(&live.keys));
         self.looks += 1;
-        let look = watcher.look.look(known, Some(key));
+        let look = Arc::clone(&watcher.look).look(known, Some(key));
         let looked = look.into_actor(self).map(move |found, actor, _| {
             let looked = found.map(|found| {
                 actor.take_in(&keys, found);
@@ -189,6 +189,7 @@ impl BackendActor {
             else {
                 return;
             };
+            look.refresh();
             let look = look.look(live.directory.all(), None);
             let looked = look.into_actor(actor).map(move |found, actor, context| {
                 match found {

@@ -85,12 +85,15 @@ pub(crate) struct Watcher {
 
 /// One look at a store.
 pub(crate) trait Look: Send + Sync {
-    /// What is otherwise than in `known`: of one key, or of all.
+    /// The keys that are otherwise than in `known`: one key, or of all.
     fn look(
-        &self,
+        self: Arc<Self>,
         known: Known,
         only: Option<KeyId>,
     ) -> BackendFuture<'static, Vec<Arc<KeyRecord>>>;
+
+    /// What else is done now and then, and blocks for no longer than reading a small file.
+    fn refresh(&self);
 }
 
 /// The keys that are known, as they were last published.
@@ -161,6 +164,20 @@ pub(crate) fn open(
             let backend = local::LocalBackend::open(&config, random, &abandoned)?;
             Ok(Box::new(backend) as Box<dyn Backend>)
         }),
+        #[cfg(feature = "vault")]
+        BackendConfig::VaultKv2(config) => Preparation::Awaited(Box::pin(vault::open(
+            BackendKind::VaultKv2,
+            config,
+            random,
+            abandoned,
+        ))),
+        #[cfg(feature = "vault")]
+        BackendConfig::VaultTransit(config) => Preparation::Awaited(Box::pin(vault::open(
+            BackendKind::VaultTransit,
+            config,
+            random,
+            abandoned,
+        ))),
         BackendConfig::Static(config) => {
             let _ = (random, abandoned);
             let open = move || static_key::StaticBackend::open(&config);

@@ -124,6 +124,8 @@ impl Walk<'_> {
             (None, BackendConfig::Static(only)) => config.default_key = Some(only.key.clone()),
             #[cfg(feature = "local")]
             (None, BackendConfig::Local(_)) => {}
+            #[cfg(feature = "vault")]
+            (None, BackendConfig::VaultKv2(_) | BackendConfig::VaultTransit(_)) => {}
         }
         config.audit = audit;
         config.host = host;

@@ -254,6 +254,11 @@ impl KeyRecord {
         self.versions.last()
     }
 
+    /// The number of the version that wraps.
+    pub(crate) fn current_number(&self) -> Option<KeyVersion> {
+        self.current().map(|current| current.version)
+    }
+
     /// Version `version`, if the key ever had it.
     #[cfg(test)]
     pub(crate) fn version(&self, version: KeyVersion) -> Option<&Arc<VersionRecord>> {
