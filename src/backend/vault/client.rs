@@ -188,7 +188,7 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert(REQUEST_HEADER, HeaderValue::from_static("true"));
         if let Some(token) = token {
-            let not_a_token = VaultError::LoggedOut("what stands for one is not a token");
+            let not_a_token = VaultError::Rejected("what stands for a token is not one");
             headers.insert(TOKEN_HEADER, token.header().ok_or(not_a_token)?);
         }
         if let Some(namespace) = &self.namespace {
@@ -284,11 +284,13 @@ fn tries_another(error: VaultError, repeat: Repeat) -> bool {
         | VaultError::Malformed(_)
         | VaultError::Timeout
         | VaultError::Unavailable(_) => repeat == Repeat::Safe,
-        VaultError::Conflict
+        VaultError::Busy { .. }
+        | VaultError::Conflict
         | VaultError::Forbidden(_)
         | VaultError::LoggedOut(_)
         | VaultError::Mount(_)
         | VaultError::NotFound
+        | VaultError::Paused { .. }
         | VaultError::RateLimited { .. }
         | VaultError::Rejected(_) => false,
     }

@@ -3,7 +3,10 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
-use super::auth::VaultAuth;
+use super::auth::{LoginLimits, VaultAuth};
+use super::breaker::BreakerLimits;
+use super::bulkhead::BulkheadLimits;
+use super::retry::RetryLimits;
 use crate::limits;
 
 /// A Vault or OpenBao cluster, and the place in it that is the engine's.
@@ -36,8 +39,19 @@ pub struct VaultConfig {
     pub connect_timeout: Duration,
     /// How long one request may take.
     pub request_timeout: Duration,
-    /// Requests under way at once; more are refused with a hint.
+    /// Requests under way at once; more wait.
     pub max_in_flight: usize,
+    /// Calls that wait at once: for their turn, for a pause, for a login. More are refused with a
+    /// hint.
+    pub max_waiting: usize,
+    /// How long one call may take, all attempts and pauses together.
+    pub call_deadline: Duration,
+    /// Pauses between the attempts of one call.
+    pub retry: RetryLimits,
+    /// When Vault is left alone, and for how long.
+    pub breaker: BreakerLimits,
+    /// How often the engine logs in.
+    pub login: LoginLimits,
 }
 
 /// A certificate and its private key, each in a PEM file.
@@ -76,6 +90,15 @@ impl VaultConfig {
             connect_timeout: limits::VAULT_CONNECT_TIMEOUT,
             request_timeout: limits::VAULT_REQUEST_TIMEOUT,
             max_in_flight: limits::VAULT_IN_FLIGHT,
+            max_waiting: limits::VAULT_WAITING,
+            call_deadline: limits::VAULT_CALL_DEADLINE,
+            retry: RetryLimits::default(),
+            breaker: BreakerLimits::default(),
+            login: LoginLimits::default(),
         }
+    }
+
+    pub(super) fn bulkhead(&self) -> BulkheadLimits {
+        BulkheadLimits { in_flight_max: self.max_in_flight, waiting_max: self.max_waiting }
     }
 }
