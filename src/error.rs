@@ -4,12 +4,14 @@
 //! that it may have been. *Domain*: what the key, the envelope, the keystore or the object said.
 //! No error carries a secret, a context value or an id that its receiver did not send.
 
+mod credential;
 mod vault;
 
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
 
+pub use self::credential::CredentialError;
 pub use self::vault::VaultError;
 
 /// Anything that a call of the engine can answer with instead of a result.

@@ -182,3 +182,57 @@ pub const VAULT_CONFLICTS_MAX: u32 = 8;
 
 /// Reads of keys under way at once while a store in Vault is opened or looked at.
 pub const VAULT_READS_AT_ONCE: usize = 16;
+
+/// Calls to Vault that wait for their turn, for a pause or for a login at once unless told
+/// otherwise; more are refused with a hint.
+pub const VAULT_WAITING: usize = 1024;
+
+/// How long one call to Vault may take unless told otherwise, all attempts, pauses and waiting for
+/// a login together. An election among Vault's nodes takes about ten seconds.
+pub const VAULT_CALL_DEADLINE: Duration = Duration::from_secs(25);
+
+/// First pause before a call to Vault is repeated, and longest, before jitter.
+pub const VAULT_RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Longest pause before a call to Vault is repeated. A Vault that is back is noticed by then.
+pub const VAULT_RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Attempts of one call to Vault. The deadline ends most calls before.
+pub const VAULT_ATTEMPTS_MAX: u32 = 32;
+
+/// Failures in a row that open the breaker unless told otherwise.
+pub const VAULT_BREAKER_FAILURES: u32 = 10;
+
+/// First pause of the breaker: an election must not be slept through.
+pub const VAULT_BREAKER_PAUSE_MIN: Duration = Duration::from_millis(250);
+
+/// Longest pause of the breaker.
+pub const VAULT_BREAKER_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Least interval between two logins that nobody ordered, unless told otherwise.
+pub const VAULT_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// First pause after a login or renewal that failed.
+pub const VAULT_LOGIN_RETRY_MIN: Duration = Duration::from_millis(250);
+
+/// Longest pause after logins or renewals that failed, unless told otherwise.
+pub const VAULT_LOGIN_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How often the file or variable of a secret for Vault is looked at.
+pub const VAULT_SOURCE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long it is remembered that a policy forbids a request: so often at most is a token looked up
+/// because of it.
+pub const VAULT_FORBIDDEN_MEMORY: Duration = Duration::from_secs(5);
+
+/// Forbidden requests that are remembered. Others cost a lookup each, one at a time.
+pub const VAULT_FORBIDDEN_MEMORY_MAX: usize = 1024;
+
+/// How long a stop waits until a token is revoked, where that is asked for.
+pub const VAULT_REVOKE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Uses left in a secret id from which on operators are warned.
+pub const SECRET_ID_USES_LOW: u64 = 10;
+
+/// Seconds left in a secret id from which on operators are warned: a day.
+pub const SECRET_ID_SECONDS_LOW: u64 = 24 * 60 * 60;

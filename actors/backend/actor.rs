@@ -19,7 +19,7 @@ use crate::actors::audit::Trail;
 use crate::actors::port::{Begun, Delivery, Port};
 use crate::actors::reaper::{KeyChanged, Reaper};
 use crate::actors::watch::Obituary;
-use crate::backend::{Backend, BackendKind, Capabilities, Remote, Watcher};
+use crate::backend::{Backend, BackendKind, Capabilities, Means, Remote, Watcher};
 use crate::config::Config;
 use crate::error::{Error, Refused};
 use crate::key::KeyRecord;
@@ -31,6 +31,7 @@ use crate::plane::Plane;
 pub(crate) struct BackendActor {
     pub(super) plane: Arc<Plane>,
     pub(super) trail: Trail,
+    pub(super) means: Means,
     reaper: Port<Reaper>,
     pub(super) adopted: Adopted,
     pub(super) live: Option<Live>,
@@ -82,6 +83,7 @@ impl BackendActor {
     pub(crate) fn new(
         plane: Arc<Plane>,
         trail: Trail,
+        means: Means,
         reaper: Port<Reaper>,
         adopted: Adopted,
         obituary: Obituary,
@@ -89,6 +91,7 @@ impl BackendActor {
         Self {
             plane,
             trail,
+            means,
             reaper,
             adopted,
             live: None,

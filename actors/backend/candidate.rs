@@ -198,8 +198,8 @@ impl BackendActor {
     pub(super) fn open_again(&mut self, context: &mut Context<Self>, in_use: InUse) {
         let abandoned = Arc::<AtomicBool>::default();
         let InUse { config, keys } = in_use;
-        let random = Arc::clone(&self.plane.random);
-        let work = backend::open(config.backend.clone(), random, Arc::clone(&abandoned));
+        let work =
+            backend::open(config.backend.clone(), self.means.clone(), Arc::clone(&abandoned));
         let work =
             work.map(|backend| Opened::Store(Box::new(Live::new(backend, Some(keys), config))));
         self.open(context, Purpose::Again, work, abandoned);
@@ -227,7 +227,7 @@ impl BackendActor {
             }
             Some(_) | None => {
                 let config = Arc::clone(&config);
-                backend::open(backend, Arc::clone(&self.plane.random), Arc::clone(&abandoned))
+                backend::open(backend, self.means.clone(), Arc::clone(&abandoned))
                     .map(|backend| Opened::Store(Box::new(Live::new(backend, None, config))))
             }
         };

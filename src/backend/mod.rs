@@ -151,13 +151,23 @@ impl<T: 'static> Preparation<T> {
     }
 }
 
+/// What backends are opened with.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) random: Arc<RandomPool>,
+    /// Who logs in to Vault and stays so.
+    #[cfg(feature = "vault")]
+    pub(crate) identities: Arc<dyn vault::auth::Identities>,
+}
+
 /// Opens and probes the backend that `config` names. `abandoned` is looked at now and then: set, it
 /// ends the opening soon.
 pub(crate) fn open(
     config: BackendConfig,
-    random: Arc<RandomPool>,
+    means: Means,
     abandoned: Arc<AtomicBool>,
 ) -> Preparation<Box<dyn Backend>> {
+    let random = means.random;
     match config {
         #[cfg(feature = "local")]
         BackendConfig::Local(config) => Preparation::blocking(move || {
@@ -165,19 +175,15 @@ pub(crate) fn open(
             Ok(Box::new(backend) as Box<dyn Backend>)
         }),
         #[cfg(feature = "vault")]
-        BackendConfig::VaultKv2(config) => Preparation::Awaited(Box::pin(vault::open(
-            BackendKind::VaultKv2,
-            config,
-            random,
-            abandoned,
-        ))),
+        BackendConfig::VaultKv2(config) => {
+            let open = vault::open(vault::VaultEngine::Kv2, config, random, means.identities);
+            Preparation::Awaited(Box::pin(open))
+        }
         #[cfg(feature = "vault")]
-        BackendConfig::VaultTransit(config) => Preparation::Awaited(Box::pin(vault::open(
-            BackendKind::VaultTransit,
-            config,
-            random,
-            abandoned,
-        ))),
+        BackendConfig::VaultTransit(config) => {
+            let open = vault::open(vault::VaultEngine::Transit, config, random, means.identities);
+            Preparation::Awaited(Box::pin(open))
+        }
         BackendConfig::Static(config) => {
             let _ = (random, abandoned);
             let open = move || static_key::StaticBackend::open(&config);

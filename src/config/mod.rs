@@ -42,6 +42,10 @@ impl Config {
             let problem = "is `unaudited`, which the production profile refuses";
             return Err(ConfigErrors::of("audit.release", problem));
         }
+        #[cfg(feature = "vault")]
+        if let BackendConfig::VaultKv2(vault) | BackendConfig::VaultTransit(vault) = &self.backend {
+            vault.check(self.profile == Profile::Development)?;
+        }
         Ok(())
     }
 

@@ -27,6 +27,7 @@ use crate::audit::{
     AuditBuffers, AuditSink, Caller, Operation, RecordRef, TracingSink, Writer, WriterCounts,
     WriterReport,
 };
+use crate::backend::Means;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
@@ -147,9 +148,15 @@ impl Engine {
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
+        let means = Means {
+            random: Arc::clone(&plane.random),
+            #[cfg(feature = "vault")]
+            identities: Arc::new(crate::backend::vault::Once(Arc::clone(&plane.clock))),
+        };
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary))
+            let (reaper, adopted) = (reaper.clone(), adopted.clone());
+            Ok(BackendActor::new(p, t, means.clone(), reaper, adopted, obituary))
         };
         watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 

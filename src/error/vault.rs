@@ -3,12 +3,18 @@
 
 use core::time::Duration;
 
-use super::{Error, OutcomeUnknown};
+use super::{CredentialError, Error, OutcomeUnknown};
 
 /// Why Vault did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VaultError {
+    /// As many calls to Vault are under way or wait as may.
+    #[error("too many calls to Vault are under way; try again in {retry_after:?}")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// It was changed by somebody else in between: look, and try again.
     #[error("the key was changed by another node in between; look and try again")]
     Conflict,
@@ -20,7 +26,7 @@ pub enum VaultError {
     Interrupted,
     /// There is no token, and none can be had at present.
     #[error("there is no valid Vault token: {0}")]
-    LoggedOut(&'static str),
+    LoggedOut(CredentialError),
     /// The answer is not one that Vault gives.
     #[error("what answers is not Vault, or its answer was damaged: {0}")]
     Malformed(&'static str),
@@ -33,6 +39,12 @@ pub enum VaultError {
     /// There is nothing at that path.
     #[error("there is nothing at that path in Vault")]
     NotFound,
+    /// Vault failed so often in a row that it is left alone for a while.
+    #[error("Vault failed repeatedly and is left alone; try again in {retry_after:?}")]
+    Paused {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// A redirect to an address that is not configured.
     #[error("Vault redirects to an address that is not among those configured")]
     Redirected,
@@ -70,14 +82,16 @@ impl VaultError {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
+            Self::Busy { .. } => "busy",
             Self::Conflict => "conflict",
             Self::Forbidden(_) => "forbidden",
             Self::Interrupted => "interrupted",
-            Self::LoggedOut(_) => "logged-out",
+            Self::LoggedOut(why) => why.code(),
             Self::Malformed(_) => "malformed",
             Self::Mount(_) => "mount",
             Self::NoLeader => "no-leader",
             Self::NotFound => "not-found",
+            Self::Paused { .. } => "paused",
             Self::RateLimited { .. } => "rate-limited",
             Self::Redirected => "redirected",
             Self::Rejected(_) => "rejected",
@@ -94,11 +108,13 @@ impl VaultError {
     #[must_use]
     pub fn is_retriable(self) -> bool {
         match self {
-            Self::Conflict
+            Self::Busy { .. }
+            | Self::Conflict
             | Self::Interrupted
             | Self::LoggedOut(_)
             | Self::Malformed(_)
             | Self::NoLeader
+            | Self::Paused { .. }
             | Self::RateLimited { .. }
             | Self::Sealed
             | Self::Timeout
@@ -120,12 +136,14 @@ impl VaultError {
     pub fn may_have_acted(self) -> bool {
         match self {
             Self::Interrupted | Self::Malformed(_) | Self::Timeout | Self::Unavailable(_) => true,
-            Self::Conflict
+            Self::Busy { .. }
+            | Self::Conflict
             | Self::Forbidden(_)
             | Self::LoggedOut(_)
             | Self::Mount(_)
             | Self::NoLeader
             | Self::NotFound
+            | Self::Paused { .. }
             | Self::RateLimited { .. }
             | Self::Redirected
             | Self::Rejected(_)
@@ -139,5 +157,11 @@ impl VaultError {
     /// The answer to a change that met this: [`OutcomeUnknown`] where it may have been made.
     pub(crate) fn of_change(self) -> Error {
         if self.may_have_acted() { OutcomeUnknown.into() } else { self.into() }
+    }
+}
+
+impl From<CredentialError> for VaultError {
+    fn from(error: CredentialError) -> Self {
+        Self::LoggedOut(error)
     }
 }

@@ -5,6 +5,9 @@
 //! tls      whom the engine trusts, what it shows; files that are read again
 //! token    the token in force, which leaves as a header alone
 //! client   one pool of connections for life; nodes, redirects, answers and their bounds
+//! breaker  when not to call at all
+//! bulkhead how many calls there may be
+//! retry    when to repeat, under one deadline
 //! session  what stands between a backend and the client: login, waiting, repeating
 //! auth     who the engine is to Vault
 //! kv       single documents of the KV engine, by compare-and-set
@@ -14,6 +17,8 @@
 //! ```
 
 pub(crate) mod auth;
+pub(crate) mod breaker;
+pub(crate) mod bulkhead;
 pub(crate) mod client;
 pub(crate) mod config;
 mod document;
@@ -21,6 +26,9 @@ mod keeper;
 mod kv;
 mod kv2;
 mod mount;
+mod once;
+mod policy;
+pub(crate) mod retry;
 pub(crate) mod session;
 mod store;
 mod tls;
@@ -28,72 +36,82 @@ pub(crate) mod token;
 mod transit;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-pub use auth::{SecretSource, VaultAuth};
+pub use auth::{AppRole, Kubernetes, LoginLimits, SecretId, SecretSource, VaultAuth};
+pub use breaker::BreakerLimits;
+pub use client::NodeHealth;
 pub use config::{ClientCertificate, VaultConfig};
+pub use policy::least_policy;
+pub use retry::RetryLimits;
 
-use self::client::Client;
+use self::auth::Identities;
 use self::kv::Kv;
 use self::kv2::Kv2Keeper;
+pub(crate) use self::once::Once;
 use self::session::Session;
 use self::store::{Shared, VaultStore};
 use self::transit::TransitKeeper;
-use super::{Backend, BackendKind, Remote};
-use crate::clock::WallTime;
+use super::{Backend, Remote};
+use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::key::KeyId;
 use crate::secret::random::RandomPool;
 
-/// Opens the store that `config` names, of either kind.
+/// Which engine of Vault keeps the material.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VaultEngine {
+    /// KV, version 2.
+    Kv2,
+    /// Transit.
+    Transit,
+}
+
+/// Opens the store that `config` names.
 ///
 /// # Errors
 /// Those of the configuration, of Vault, and of the store.
 pub(crate) async fn open(
-    kind: BackendKind,
+    engine: VaultEngine,
     config: VaultConfig,
     random: Arc<RandomPool>,
-    abandoned: Arc<AtomicBool>,
+    identities: Arc<dyn Identities>,
 ) -> Result<Box<dyn Backend>, Error> {
-    // It is dropped where it is no longer wanted.
-    drop(abandoned);
-    let session = connect(&config).await?;
+    let session = Session::open(&config, &*identities).await?;
     let every = config.state_refresh;
-    let store: Box<dyn Backend> = match kind {
-        BackendKind::VaultTransit => {
+    Ok(match engine {
+        VaultEngine::Kv2 => {
+            Box::new(VaultStore::open(kv2(&config, session, random), every, None).await?)
+        }
+        VaultEngine::Transit => {
             let (shared, remote) = transit(&config, session, random);
             Box::new(VaultStore::open(shared, every, Some(remote)).await?)
         }
-        _ => Box::new(VaultStore::open(kv2(&config, session, random), every, None).await?),
-    };
-    Ok(store)
+    })
 }
 
-/// Makes the store that `config` names, and its first key if `default_key` names one.
+/// Makes the store that `config` names, and its first key if `default_key` names one. It is made
+/// once, by this and by nothing else: an engine that finds none refuses to start.
+///
+/// The future needs a tokio runtime with I/O and time.
 ///
 /// # Errors
-/// [`KeystoreProblem::AlreadyInitialised`](crate::error::KeystoreProblem) if there is one, and as
-/// opening one.
-pub(crate) async fn init(
-    kind: BackendKind,
-    config: VaultConfig,
+/// [`KeystoreProblem::AlreadyInitialised`](crate::error::KeystoreProblem) if there is one,
+/// [`VaultError`](crate::error::VaultError) if Vault does not answer or does not let it.
+pub async fn init(
+    engine: VaultEngine,
+    config: &VaultConfig,
     default_key: Option<&KeyId>,
-    now: WallTime,
 ) -> Result<(), Error> {
-    let random = Arc::new(RandomPool::new(1, true));
-    let session = connect(&config).await?;
-    match kind {
-        BackendKind::VaultTransit => {
-            VaultStore::init(transit(&config, session, random).0, default_key, now).await
+    let clock = Arc::new(SystemClock);
+    let (random, now) = (Arc::new(RandomPool::new(1, true)), clock.wall());
+    let session = Session::open(config, &Once(clock)).await?;
+    match engine {
+        VaultEngine::Kv2 => VaultStore::init(kv2(config, session, random), default_key, now).await,
+        VaultEngine::Transit => {
+            VaultStore::init(transit(config, session, random).0, default_key, now).await
         }
-        _ => VaultStore::init(kv2(&config, session, random), default_key, now).await,
     }
-}
-
-async fn connect(config: &VaultConfig) -> Result<Session, Error> {
-    let client = Arc::new(Client::new(config)?);
-    auth::log_in(&client, &config.auth).await?;
-    Ok(Session::new(client))
 }
 
 fn kv2(config: &VaultConfig, session: Session, random: Arc<RandomPool>) -> Arc<Shared<Kv2Keeper>> {

@@ -5,7 +5,7 @@ use core::time::Duration;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::VaultError;
+use crate::error::{CredentialError, VaultError};
 use crate::secret::SecretBuffer;
 
 /// An answer with a result, or one that says where there is none.
@@ -35,6 +35,11 @@ impl Answer {
     /// Whether it says that what was asked for is there.
     pub(crate) fn is_present(&self) -> bool {
         self.is_present
+    }
+
+    /// The body, for who reads secrets in place.
+    pub(crate) fn into_body(self) -> SecretBuffer {
+        self.body
     }
 
     /// The result, as a `T`. Fields that `T` does not name are passed over: Vault adds some.
@@ -99,7 +104,7 @@ fn classify(status: u16, errors: &Errors, retry_after: Option<Duration>) -> Vaul
         _ if errors.say("active cluster node not found") || errors.say("node not active") => {
             VaultError::NoLeader
         }
-        400 if errors.say("missing client token") => VaultError::LoggedOut("Vault saw none"),
+        400 if errors.say("missing client token") => CredentialError::Absent.into(),
         400 if errors.say("key not found") => VaultError::NotFound,
         400 if errors.say("disallowed by policy") => {
             VaultError::Rejected("a version that is too old")
