@@ -6,7 +6,7 @@
 //! uses them on the callers' threads.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod source;

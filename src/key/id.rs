@@ -238,7 +238,7 @@ mod tests {
         ) {
             let (Ok(a), Ok(b)) = (KeyId::new(&a), KeyId::new(&b)) else { return Ok(()) };
             let (name_a, name_b) = (a.storage_name(), b.storage_name());
-            prop_assert_eq!(KeyId::from_storage_name(&name_a).as_ref(), Some(&a));
+            prop_assert_eq!(KeyId::from_storage_name(&name_a), Some(a.clone()));
             prop_assert_eq!(a == b, name_a == name_b);
             prop_assert!(name_a.len() <= 251);
             prop_assert!(name_a.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'));

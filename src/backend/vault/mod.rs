@@ -131,3 +131,6 @@ fn transit(
     let remote = Arc::new(keeper.clone());
     (Arc::new(Shared { kv, keeper, random }), remote)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,3 @@
+//! The engine against a real Vault server. See `fixture.rs` for where that comes from.
+
+mod fixture;
