@@ -151,6 +151,9 @@ pub enum KeyError {
     /// There is a key, or the tombstone of one, with this id.
     #[error("a key with this id exists")]
     AlreadyExists,
+    /// The key's material or record is missing, or was changed, in its store (guarantee 8).
+    #[error("the key is damaged in its store and not used: it {0}")]
+    Damaged(&'static str),
     /// The key is disabled.
     #[error("the key is disabled")]
     Disabled,

@@ -106,8 +106,9 @@
 //!
 //! # Features
 //!
-//! `local` is the keystore in a directory. `cli`, the default, is the program `portcullis` and
-//! includes it. A host takes `default-features = false, features = ["local"]`. Features add
+//! `local` is the keystore in a directory. `vault` keeps master keys in HashiCorp Vault or OpenBao,
+//! and alone brings an HTTP client. `cli`, the default, is the program `portcullis` and includes
+//! both. A host takes `default-features = false, features = ["local"]`. Features add
 //! interface; none changes what a call does.
 //!
 //! # Where to go on
@@ -169,6 +170,16 @@ pub mod keystore {
     pub use crate::backend::local::{
         Anchor, AnchorStore, InitOptions, KeystoreId, KeystoreInfo, LocalConfig, Mark, RootKey,
         accept_rollback, change_root_key, create_root_key_file, init, inspect, set_anchor,
+    };
+}
+
+/// Master keys in HashiCorp Vault or OpenBao: where it is, who the engine is to it, what it needs.
+#[cfg(feature = "vault")]
+pub mod vault {
+    pub use crate::backend::vault::{
+        AppRole, BreakerLimits, ClientCertificate, Kubernetes, LoginLimits, NodeHealth,
+        RetryLimits, SecretId, SecretSource, VaultAuth, VaultConfig, VaultEngine, init,
+        least_policy,
     };
 }
 

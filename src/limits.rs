@@ -173,6 +173,16 @@ pub const VAULT_BODY_BYTES_MAX: usize = 16 << 20;
 /// service account's is about a thousand.
 pub const VAULT_SECRET_BYTES_MAX: usize = 16 << 10;
 
+/// Looks for single keys that are unknown here between two looks for all: whoever sends envelopes
+/// of made-up keys does not decide how often the store is asked.
+pub const LOOKS_PER_ROUND: u32 = 256;
+
+/// How often a change in Vault begins anew because somebody else changed the same key in between.
+pub const VAULT_CONFLICTS_MAX: u32 = 8;
+
+/// Reads of keys under way at once while a store in Vault is opened or looked at.
+pub const VAULT_READS_AT_ONCE: usize = 16;
+
 /// Calls to Vault that wait for their turn, for a pause or for a login at once unless told
 /// otherwise; more are refused with a hint.
 pub const VAULT_WAITING: usize = 1024;

@@ -4,21 +4,25 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture,
+};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::candidate::Succession;
 use super::messages::{Candidate, Close, Mutate, MutationReport, Settle};
 use super::mutation::{self, Away, Done, Job, Kind, Returned};
+use super::remote::UnderWay;
 use super::state::{Directory, Queue};
 use crate::actors::audit::Trail;
 use crate::actors::port::{Begun, Delivery, Port};
 use crate::actors::reaper::{KeyChanged, Reaper};
 use crate::actors::watch::Obituary;
-use crate::backend::{Backend, BackendKind, Capabilities};
+use crate::backend::{Backend, BackendKind, Capabilities, Means, Remote, Watcher};
 use crate::config::Config;
 use crate::error::{Error, Refused};
+use crate::key::KeyRecord;
 use crate::key::table::KeyTable;
 use crate::limits::REBUILD_BACKOFF_MIN;
 use crate::plane::Plane;
@@ -27,6 +31,7 @@ use crate::plane::Plane;
 pub(crate) struct BackendActor {
     pub(super) plane: Arc<Plane>,
     pub(super) trail: Trail,
+    pub(super) means: Means,
     reaper: Port<Reaper>,
     pub(super) adopted: Adopted,
     pub(super) live: Option<Live>,
@@ -37,6 +42,12 @@ pub(crate) struct BackendActor {
     pub(super) busy: bool,
     settling: Vec<oneshot::Sender<Result<(), Error>>>,
     closing: Vec<oneshot::Sender<Result<(), Error>>>,
+    /// Calls that use keys beyond this process.
+    pub(super) under_way: UnderWay,
+    /// The next look for others' changes.
+    pub(super) watching: Option<SpawnHandle>,
+    /// Looks for unknown keys since the last one for all.
+    pub(super) looks: u32,
     pub(super) obituary: Obituary,
 }
 
@@ -60,6 +71,10 @@ pub(super) struct Live {
     pub(super) config: Arc<Config>,
     kind: BackendKind,
     capabilities: Capabilities,
+    pub(super) remote: Option<Arc<dyn Remote>>,
+    pub(super) watcher: Option<Watcher>,
+    /// What looks found while the backend was away.
+    pub(super) found: Vec<Arc<KeyRecord>>,
 }
 
 impl BackendActor {
@@ -68,6 +83,7 @@ impl BackendActor {
     pub(crate) fn new(
         plane: Arc<Plane>,
         trail: Trail,
+        means: Means,
         reaper: Port<Reaper>,
         adopted: Adopted,
         obituary: Obituary,
@@ -75,6 +91,7 @@ impl BackendActor {
         Self {
             plane,
             trail,
+            means,
             reaper,
             adopted,
             live: None,
@@ -84,6 +101,9 @@ impl BackendActor {
             busy: false,
             settling: Vec::new(),
             closing: Vec::new(),
+            under_way: UnderWay::default(),
+            watching: None,
+            looks: 0,
             obituary,
         }
     }
@@ -173,9 +193,16 @@ impl BackendActor {
             return;
         };
         live.backend = Some(backend);
+        let mut changed = live.publish_found();
+        if let Some(record) = &record
+            && live.publish(record)
+        {
+            changed.push(record.id.clone());
+        }
+        for changed in changed {
+            self.under_way.changed(&changed);
+        }
         let Some(record) = &record else { return };
-        live.keys.publish(record);
-        live.directory.put(record);
         if super::state::is_rotation_due(record, self.plane.clock.wall()) {
             // It looks by itself later, should it not hear this.
             let _ = self.reaper.tell(KeyChanged);
@@ -185,6 +212,7 @@ impl BackendActor {
     /// Closes what is open. Nothing is under way.
     pub(super) fn close_stores(&mut self) {
         self.refuse_queued(Refused::Draining);
+        self.under_way.close();
         self.adopted.set(None);
         for live in self.live.take().into_iter().chain(self.replaced.drain(..)) {
             live.keys.withdraw();
@@ -254,6 +282,9 @@ impl Live {
             config,
             kind: backend.kind(),
             capabilities: backend.capabilities(),
+            remote: backend.remote(),
+            watcher: backend.watcher(),
+            found: Vec::new(),
             backend: Some(backend),
         }
     }

@@ -17,6 +17,7 @@ mod candidate;
 mod messages;
 mod mutation;
 mod reads;
+mod remote;
 mod state;
 mod uses;
 
@@ -24,5 +25,5 @@ pub(crate) use actor::{Adopted, BackendActor};
 pub use messages::MutationReport;
 pub(crate) use messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
-    OpenCandidate, ReserveUses, Settle,
+    OpenCandidate, ReserveUses, Settle, UseRemote, Work,
 };

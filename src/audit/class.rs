@@ -142,6 +142,7 @@ impl From<&KeyError> for ErrorClass {
     fn from(error: &KeyError) -> Self {
         match error {
             KeyError::AlreadyExists => Self::KeyAlreadyExists,
+            KeyError::Damaged(_) => Self::KeystoreIntegrity,
             KeyError::Disabled => Self::KeyDisabled,
             KeyError::Unsupported { .. } => Self::Unsupported,
             KeyError::CurrentVersion(_) | KeyError::InvalidState { .. } => Self::KeyInvalidState,

@@ -58,7 +58,9 @@ impl Place {
     pub(super) fn local(&self) -> Result<LocalConfig, Failure> {
         match self.config()?.backend {
             BackendConfig::Local(local) => Ok(local),
-            BackendConfig::Static(_) => {
+            BackendConfig::Static(_)
+            | BackendConfig::VaultKv2(_)
+            | BackendConfig::VaultTransit(_) => {
                 Err(Failure::usage("the configuration names no local keystore"))
             }
         }

@@ -9,6 +9,8 @@ use crate::audit::Release;
 #[cfg(feature = "local")]
 use crate::backend::local::LocalConfig;
 use crate::backend::static_key::StaticConfig;
+#[cfg(feature = "vault")]
+use crate::backend::vault::VaultConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
 
@@ -39,6 +41,10 @@ impl Config {
         if self.profile == Profile::Production && self.audit.release == Release::Unaudited {
             let problem = "is `unaudited`, which the production profile refuses";
             return Err(ConfigErrors::of("audit.release", problem));
+        }
+        #[cfg(feature = "vault")]
+        if let BackendConfig::VaultKv2(vault) | BackendConfig::VaultTransit(vault) = &self.backend {
+            vault.check(self.profile == Profile::Development)?;
         }
         Ok(())
     }
@@ -80,6 +86,12 @@ pub enum BackendConfig {
     Local(LocalConfig),
     /// One key, from the environment or a file.
     Static(StaticConfig),
+    /// In Vault's KV engine, version 2.
+    #[cfg(feature = "vault")]
+    VaultKv2(VaultConfig),
+    /// In Vault's Transit engine, with their state in its KV engine.
+    #[cfg(feature = "vault")]
+    VaultTransit(VaultConfig),
 }
 
 impl BackendConfig {
@@ -88,7 +100,8 @@ impl BackendConfig {
         match (self, other) {
             #[cfg(feature = "local")]
             (Self::Local(this), Self::Local(other)) => same_path(&this.directory, &other.directory),
-            // Reading a static key again costs nothing, and finds a new one.
+            // Reading a static key again costs nothing, and finds a new one. A store in Vault has
+            // other users anyway: it is opened beside, over the connection that is wanted now.
             (_, _) => false,
         }
     }

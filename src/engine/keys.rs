@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 
 use super::{DataKey, GeneratedDataKey, Kms, Shared};
 use crate::actors::backend::{
-    Describe, DescribeVersions, List, Mutate, MutationReport, ReserveUses,
+    Describe, DescribeVersions, List, Mutate, MutationReport, ReserveUses, UseRemote, Work,
 };
 use crate::audit::Ticket;
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Purpose, WrappedKey};
-use crate::error::{Error, KeyError};
+use crate::error::{Error, KeyError, Refused};
 use crate::key::{
     KeyDescription, KeyId, KeyPage, KeyPolicy, KeyVersion, Mutation, VersionDescription,
 };
 use crate::limits::{ASK_DEADLINE, AUDIT_DEADLINE};
+use crate::plane::remote::{Given, Wanted};
 use crate::plane::stream::OBJECT_FIELDS;
 use crate::plane::{Call, NeedsHop, TryError};
 
@@ -285,14 +286,25 @@ impl Kms {
         key: Option<&KeyId>,
         work: impl Fn(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
-        let mut supplied = 0;
+        self.attempt_as(|| Call::new(&self.caller, true), key, work).await
+    }
+
+    /// [`Self::attempt`] of calls that are made as `call` says.
+    pub(super) async fn attempt_as<'k, R>(
+        &'k self,
+        new_call: impl Fn() -> Call<'k>,
+        key: Option<&KeyId>,
+        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+    ) -> Result<(R, Option<Ticket>), Error> {
+        let (mut supplied, mut asked) = (0, 0);
         let mut waited = Duration::ZERO;
+        let mut given = None;
         loop {
-            let (result, unwritten) = {
-                let call = Call::new(&self.caller, true);
+            let (result, unwritten, wanted) = {
+                let call = new_call().with(given.take());
                 let result = work(&call);
                 self.heed(&call, key);
-                (result, call.unwritten())
+                (result, call.unwritten(), call.wanted())
             };
             match (result, key) {
                 (Ok(result), _) => return Ok((result, unwritten)),
@@ -304,17 +316,35 @@ impl Kms {
                     let reserve = ReserveUses { id: key.clone() };
                     self.shared.ports.supply.ask(reserve, ASK_DEADLINE).await?;
                 }
+                (Err(TryError::NeedsHop(NeedsHop::Backend | NeedsHop::KeyVersion)), _)
+                    if asked < ASKS_MAX =>
+                {
+                    asked += 1;
+                    let wanted =
+                        wanted.ok_or(Error::Unreachable("a section wants it does not say what"))?;
+                    given = Some(self.ask_backend(wanted).await?);
+                }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
                     waited += self.shared.trail.room().await;
                 }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) => {
-                    return Err(crate::error::Refused::AuditUnavailable.into());
+                    return Err(Refused::AuditUnavailable.into());
+                }
+                (Err(TryError::NeedsHop(NeedsHop::Backend | NeedsHop::KeyVersion)), _) => {
+                    let retry_after = BACKEND_RETRY;
+                    return Err(Refused::Full { limit: "changes of one key", retry_after }.into());
                 }
                 (Err(TryError::NeedsHop(NeedsHop::UseCounts | NeedsHop::DurableRecord)), _) => {
                     return Err(Error::Unreachable("a call went on needing what it was given"));
                 }
             }
         }
+    }
+
+    /// Has the backend do what a section wants, with no permit held.
+    async fn ask_backend(&self, wanted: Wanted) -> Result<Given, Error> {
+        let work = Work::of(wanted, &self.shared.plane);
+        self.shared.ports.remote.ask(UseRemote(work), ASK_DEADLINE).await
     }
 
     /// Does what a section left to do for others.
@@ -344,3 +374,9 @@ pub struct Rewrapped {
 
 /// Blocks of use counts that one call may wait for: others may draw the first one empty.
 const SUPPLIES_MAX: u32 = 64;
+
+/// How often one call may ask the backend: the key may change while it answers.
+const ASKS_MAX: u32 = 8;
+
+/// When to try again where a key changed that often within one call.
+const BACKEND_RETRY: Duration = Duration::from_millis(100);

@@ -27,6 +27,7 @@ use crate::audit::{
     AuditBuffers, AuditSink, Caller, Operation, RecordRef, TracingSink, Writer, WriterCounts,
     WriterReport,
 };
+use crate::backend::Means;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
@@ -98,6 +99,7 @@ impl Engine {
             lifecycle,
             backend_brake: backend.lane("backend brake", timer.clone()),
             supply: backend.lane("backend supply", timer.clone()),
+            remote: backend.lane("backend use", timer.clone()),
             backend,
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
@@ -146,9 +148,15 @@ impl Engine {
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
+        let means = Means {
+            random: Arc::clone(&plane.random),
+            #[cfg(feature = "vault")]
+            identities: Arc::new(crate::backend::vault::Once(Arc::clone(&plane.clock))),
+        };
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary))
+            let (reaper, adopted) = (reaper.clone(), adopted.clone());
+            Ok(BackendActor::new(p, t, means.clone(), reaper, adopted, obituary))
         };
         watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 
@@ -250,6 +258,8 @@ struct Ports {
     backend_brake: Port<BackendActor>,
     /// The same actor: callers who wait for use counts stand in no queue but their own.
     supply: Port<BackendActor>,
+    /// The same actor: keys that it uses for callers, apart from their changes.
+    remote: Port<BackendActor>,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
 }
@@ -324,6 +334,7 @@ impl Kms {
             ports.backend.activity(),
             ports.backend_brake.activity(),
             ports.supply.activity(),
+            ports.remote.activity(),
             ports.audit.activity(),
             ports.reaper.activity(),
         ];

@@ -113,10 +113,8 @@ impl Kms {
             self.shared.trail.written(ticket).await?;
             // A stop or a change of the key may have come meanwhile: it is opened again, so that
             // it is released in a section.
-            plain = open(&Call::recorded(&self.caller)).map_err(|error| match error {
-                TryError::Failed(error) => error,
-                TryError::NeedsHop(_) => Error::Unreachable("what is recorded waits for nothing"),
-            })?;
+            let again = || Call::recorded(&self.caller);
+            (plain, _) = self.attempt_as(again, None, open).await?;
         }
         Ok(core::mem::take(&mut *plain))
     }

@@ -128,6 +128,9 @@ pub(crate) fn apply<E: From<KeyError>>(
         (None, _) => return Err(KeyError::NotFound.into()),
         (Some(key), _) => key,
     };
+    if let Some(damage) = &key.damage {
+        return Err(KeyError::Damaged(damage.problem).into());
+    }
     if key.state == KeyState::Destroyed {
         return Err(KeyError::Destroyed.into());
     }
@@ -169,6 +172,8 @@ fn create<E: From<KeyError>>(
         policy,
         created: now,
         open_only: false,
+        damage: None,
+        revision: 0,
         versions: vec![new_version(KeyVersion::FIRST, now, fresh()?)],
     })
 }
@@ -199,6 +204,7 @@ fn new_version(version: KeyVersion, now: WallTime, new: NewVersion) -> Arc<Versi
         created: now,
         state: VersionState::Active,
         uses_reserved: 0,
+        grant: None,
         material: new.material,
     })
 }

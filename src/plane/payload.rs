@@ -78,7 +78,7 @@ impl Plane {
             name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let unwrapped =
-                section.unwrap(&envelope, Purpose::PayloadKey, &bound.digest, &mut data_key);
+                section.unwrap(call, &envelope, Purpose::PayloadKey, &bound.digest, &mut data_key);
             let opened = unwrapped.and_then(|_| {
                 let context = bound.canonical.as_bytes();
                 let key = data_key.expose();

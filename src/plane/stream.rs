@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::data_key::{Binding, Bound, WrappedUnder, name_key};
 use super::operations::{AsOperations, Operations, Registered};
+use super::remote::Held;
 use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
 use crate::audit::{self, Caller, ErrorClass, Outcome, RecordRef, Stage};
 use crate::context::{ContextKind, EncryptionContext};
@@ -63,6 +64,8 @@ struct Pending {
     wrapped: WrappedKey,
     bound: Bound,
     suite: Suite,
+    /// The data key, where the backend unwrapped it beyond this process.
+    held: Option<Arc<Held>>,
 }
 
 impl AsOperations for Plane {
@@ -120,7 +123,7 @@ impl Plane {
             name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let opened =
-                section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
+                section.unwrap(call, &envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
             let opened = opened.and_then(|WrappedUnder { version, tag }| {
                 let id = KeyId::new(envelope.named()?.key_id)?;
                 let (cell, generation) = (section.cell(&id)?, section.generation.number);
@@ -134,7 +137,7 @@ impl Plane {
             caller: call.caller.clone(),
             class: Class::Read,
             key,
-            pending: Some(Pending { wrapped: wrapped.clone(), bound, suite }),
+            pending: Some(Pending { wrapped: wrapped.clone(), bound, suite, held: call.held() }),
             is_audited: call.was_recorded(),
             ended: false,
         })
@@ -180,11 +183,20 @@ impl Operation for StreamOperation {
             return Ok(());
         };
         let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
-        let ticket = &self.ticket;
+        let (ticket, key_under_way) = (&self.ticket, &self.key);
+        let call = Call::new(&self.caller, false);
         let begun = self.plane.section(Class::Read, |section| {
             let (purpose, digest) = (Purpose::ObjectKey, &pending.bound.digest);
             let mut data_key = StackKey::blank();
-            section.unwrap(&envelope, purpose, digest, &mut data_key)?;
+            match &pending.held {
+                None => {
+                    section.unwrap(&call, &envelope, purpose, digest, &mut data_key)?;
+                }
+                Some(held) => {
+                    key_under_way.check(section, Class::Read)?;
+                    held.read(section, &mut data_key)?;
+                }
+            }
             let context = pending.bound.canonical.as_bytes();
             let key = data_key.expose();
             let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;

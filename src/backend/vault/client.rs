@@ -249,15 +249,25 @@ pub enum NodeHealth {
 }
 
 fn node(address: &str, is_plain_allowed: bool) -> Result<Node, ConfigErrors> {
-    let refuse = |problem| Err(ConfigErrors::of("backend.vault.addresses", problem));
+    let checked = check_address(address, is_plain_allowed);
+    let origin = checked.map_err(|it| ConfigErrors::of("backend.vault.addresses", it))?;
+    let base = format!("{}/v1", origin.as_str().trim_end_matches('/'));
+    Ok(Node { origin, base })
+}
+
+/// The address as a URL of nothing but scheme, host and port.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn check_address(address: &str, is_plain_allowed: bool) -> Result<Url, &'static str> {
     let Ok(origin) = Url::parse(address) else {
-        return refuse("names what is not a URL");
+        return Err("names what is not a URL");
     };
     match origin.scheme() {
         "https" => {}
         "http" if is_plain_allowed => {}
-        "http" => return refuse("names a plain HTTP address without `skip_tls_verify`"),
-        _ => return refuse("names an address that is not `https://`"),
+        "http" => return Err("names a plain HTTP address without `skip_tls_verify`"),
+        _ => return Err("names an address that is not `https://`"),
     }
     let is_bare = origin.path() == "/"
         && origin.query().is_none()
@@ -265,10 +275,9 @@ fn node(address: &str, is_plain_allowed: bool) -> Result<Node, ConfigErrors> {
         && origin.username().is_empty()
         && origin.password().is_none();
     if !is_bare || !origin.has_host() {
-        return refuse("names more than scheme, host and port");
+        return Err("names more than scheme, host and port");
     }
-    let base = format!("{}/v1", origin.as_str().trim_end_matches('/'));
-    Ok(Node { origin, base })
+    Ok(origin)
 }
 
 /// Whether another node may do what this one did not.

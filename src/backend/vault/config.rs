@@ -7,6 +7,7 @@ use super::auth::{LoginLimits, VaultAuth};
 use super::breaker::BreakerLimits;
 use super::bulkhead::BulkheadLimits;
 use super::retry::RetryLimits;
+use crate::error::ConfigErrors;
 use crate::limits;
 
 /// A Vault or OpenBao cluster, and the place in it that is the engine's.
@@ -96,6 +97,49 @@ impl VaultConfig {
             breaker: BreakerLimits::default(),
             login: LoginLimits::default(),
         }
+    }
+
+    /// Whether it may be used; `is_development` for a profile that allows what is unsafe elsewhere.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with everything that is wrong with it.
+    pub(crate) fn check(&self, is_development: bool) -> Result<(), ConfigErrors> {
+        let mut problems = Vec::new();
+        let mut refuse = |field: &str, problem: &str| {
+            problems.extend(ConfigErrors::of(&format!("backend.vault.{field}"), problem).problems);
+        };
+        if self.skip_tls_verify && !is_development {
+            refuse("skip_tls_verify", "is allowed in the development profile only");
+        }
+        for address in &self.addresses {
+            if let Err(problem) = super::client::check_address(address, self.skip_tls_verify) {
+                refuse("addresses", problem);
+            }
+        }
+        if self.addresses.is_empty() {
+            refuse("addresses", "names none");
+        }
+        for (field, path) in [("kv_mount", &self.kv_mount), ("transit_mount", &self.transit_mount)]
+        {
+            let is_step = |step: &str| {
+                !step.is_empty()
+                    && !step.starts_with('.')
+                    && step.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+            };
+            if path.len() > 128 || !path.split('/').all(is_step) {
+                refuse(field, "is not a mount path such as `secret` or `team/kv`");
+            }
+        }
+        let is_word = |step: &str| {
+            !step.is_empty() && step.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        if self.key_prefix.len() > 64 || !self.key_prefix.split('/').all(is_word) {
+            refuse("key_prefix", "is not 1 to 64 of A-Z a-z 0-9 _ in steps between slashes");
+        }
+        if self.request_timeout > self.call_deadline {
+            refuse("request_timeout", "is longer than `call_deadline`");
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors { file: None, problems }) }
     }
 
     pub(super) fn bulkhead(&self) -> BulkheadLimits {

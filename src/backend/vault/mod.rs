@@ -10,6 +10,10 @@
 //! retry    when to repeat, under one deadline
 //! session  what stands between a backend and the client: login, waiting, repeating
 //! auth     who the engine is to Vault
+//! kv       single documents of the KV engine, by compare-and-set
+//! document what stands in them
+//! store    the records of keys: read, verified, changed
+//! keeper   what differs between kv2 and transit
 //! ```
 
 pub(crate) mod auth;
@@ -17,12 +21,113 @@ pub(crate) mod breaker;
 pub(crate) mod bulkhead;
 pub(crate) mod client;
 pub(crate) mod config;
+mod document;
+mod keeper;
+mod kv;
+mod kv2;
+mod mount;
+mod once;
+mod policy;
 pub(crate) mod retry;
 pub(crate) mod session;
+mod store;
 mod tls;
 pub(crate) mod token;
+mod transit;
+
+use std::sync::Arc;
 
 pub use auth::{AppRole, Kubernetes, LoginLimits, SecretId, SecretSource, VaultAuth};
 pub use breaker::BreakerLimits;
+pub use client::NodeHealth;
 pub use config::{ClientCertificate, VaultConfig};
+pub use policy::least_policy;
 pub use retry::RetryLimits;
+
+use self::auth::Identities;
+use self::kv::Kv;
+use self::kv2::Kv2Keeper;
+pub(crate) use self::once::Once;
+use self::session::Session;
+use self::store::{Shared, VaultStore};
+use self::transit::TransitKeeper;
+use super::{Backend, Remote};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::key::KeyId;
+use crate::secret::random::RandomPool;
+
+/// Which engine of Vault keeps the material.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VaultEngine {
+    /// KV, version 2.
+    Kv2,
+    /// Transit.
+    Transit,
+}
+
+/// Opens the store that `config` names.
+///
+/// # Errors
+/// Those of the configuration, of Vault, and of the store.
+pub(crate) async fn open(
+    engine: VaultEngine,
+    config: VaultConfig,
+    random: Arc<RandomPool>,
+    identities: Arc<dyn Identities>,
+) -> Result<Box<dyn Backend>, Error> {
+    let session = Session::open(&config, &*identities).await?;
+    let every = config.state_refresh;
+    Ok(match engine {
+        VaultEngine::Kv2 => {
+            Box::new(VaultStore::open(kv2(&config, session, random), every, None).await?)
+        }
+        VaultEngine::Transit => {
+            let (shared, remote) = transit(&config, session, random);
+            Box::new(VaultStore::open(shared, every, Some(remote)).await?)
+        }
+    })
+}
+
+/// Makes the store that `config` names, and its first key if `default_key` names one. It is made
+/// once, by this and by nothing else: an engine that finds none refuses to start.
+///
+/// The future needs a tokio runtime with I/O and time.
+///
+/// # Errors
+/// [`KeystoreProblem::AlreadyInitialised`](crate::error::KeystoreProblem) if there is one,
+/// [`VaultError`](crate::error::VaultError) if Vault does not answer or does not let it.
+pub async fn init(
+    engine: VaultEngine,
+    config: &VaultConfig,
+    default_key: Option<&KeyId>,
+) -> Result<(), Error> {
+    let clock = Arc::new(SystemClock);
+    let (random, now) = (Arc::new(RandomPool::new(1, true)), clock.wall());
+    let session = Session::open(config, &Once(clock)).await?;
+    match engine {
+        VaultEngine::Kv2 => VaultStore::init(kv2(config, session, random), default_key, now).await,
+        VaultEngine::Transit => {
+            VaultStore::init(transit(config, session, random).0, default_key, now).await
+        }
+    }
+}
+
+fn kv2(config: &VaultConfig, session: Session, random: Arc<RandomPool>) -> Arc<Shared<Kv2Keeper>> {
+    let kv = Kv::new(session, &config.kv_mount, &config.key_prefix);
+    let keeper = Kv2Keeper::new(kv.clone(), Arc::clone(&random));
+    Arc::new(Shared { kv, keeper, random })
+}
+
+fn transit(
+    config: &VaultConfig,
+    session: Session,
+    random: Arc<RandomPool>,
+) -> (Arc<Shared<TransitKeeper>>, Arc<dyn Remote>) {
+    let kv = Kv::new(session.clone(), &config.kv_mount, &config.key_prefix);
+    let (mount, prefix) = (&config.transit_mount, &config.key_prefix);
+    let keeper = TransitKeeper::new(session, kv.clone(), mount, prefix);
+    let remote = Arc::new(keeper.clone());
+    (Arc::new(Shared { kv, keeper, random }), remote)
+}

@@ -48,6 +48,7 @@ fn of_refused(refused: Refused) -> &'static str {
 fn of_key(error: &KeyError) -> &'static str {
     match error {
         KeyError::AlreadyExists => "already-exists",
+        KeyError::Damaged(_) => "damaged",
         KeyError::Disabled => "disabled",
         KeyError::Unsupported { .. } => "unsupported",
         KeyError::CurrentVersion(_) => "current-version",
