@@ -212,6 +212,9 @@ pub const VAULT_BREAKER_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Least interval between two logins that nobody ordered, unless told otherwise.
 pub const VAULT_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a start goes on trying to log in to a Vault that does not answer, or has no leader.
+pub const VAULT_ENROLL_PATIENCE: Duration = Duration::from_secs(12);
+
 /// First pause after a login or renewal that failed.
 pub const VAULT_LOGIN_RETRY_MIN: Duration = Duration::from_millis(250);
 
