@@ -513,6 +513,8 @@ impl Identity {
         self.counts.logins_failed += 1;
         self.failures = self.failures.saturating_add(1);
         if self.enrolls_on(now, fault) {
+            // The next login begins after all of them.
+            self.waiting.append(&mut self.late);
             self.login_due = Some(now.plus(self.pause(now)).max(self.earliest_login(now)));
             return;
         }
