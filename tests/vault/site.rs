@@ -7,9 +7,7 @@ use portcullis::Engine;
 use portcullis::config::{BackendConfig, Config};
 use portcullis::context::EncryptionContext;
 use portcullis::key::KeyId;
-use portcullis::vault::{
-    SecretSource, VaultAuth, VaultConfig, VaultEngine, init, least_policy,
-};
+use portcullis::vault::{SecretSource, VaultAuth, VaultConfig, VaultEngine, init, least_policy};
 use secrecy::SecretString;
 
 use crate::fixture::{self, Mounts, Server};

@@ -33,7 +33,10 @@ async fn data_keys_outlive_the_engine_that_made_them() {
             unwrapped.copy_into(&mut again).unwrap();
             assert_eq!(again, key);
             let other = kms.decrypt_data_key(&wrapped, &context("b")).await.err();
-            assert!(matches!(other, Some(Error::Envelope(EnvelopeError::DoesNotOpen))), "{other:?}");
+            assert!(
+                matches!(other, Some(Error::Envelope(EnvelopeError::DoesNotOpen))),
+                "{other:?}"
+            );
         }
     }
 }
@@ -67,10 +70,8 @@ async fn a_rotated_key_opens_what_it_wrapped_and_rewraps_it() {
         let node = site.start().await;
         let kms = node.kms();
         let default = id("default");
-        let old = kms
-            .generate_data_key(&default, DataKeySpec::AES_256, &context("a"))
-            .await
-            .unwrap();
+        let old =
+            kms.generate_data_key(&default, DataKeySpec::AES_256, &context("a")).await.unwrap();
         kms.rotate_key(&default).await.unwrap();
         let new = kms.rewrap(&old.wrapped, &context("a")).await.unwrap();
         assert!(new.changed);
@@ -166,10 +167,8 @@ async fn rotation_by_vault_itself_is_followed() {
     let path = format!("{}/rotate", site.transit("keys", "default"));
     site.server.done("POST", &path, &serde_json::json!({}));
     // Also before a look has seen it: what Vault wrapped under says so itself.
-    let made = kms
-        .generate_data_key(&id("default"), DataKeySpec::AES_256, &context("a"))
-        .await
-        .unwrap();
+    let made =
+        kms.generate_data_key(&id("default"), DataKeySpec::AES_256, &context("a")).await.unwrap();
     assert_eq!(made.wrapped.describe().unwrap().key_version, KeyVersion::new(2).unwrap());
     kms.decrypt_data_key(&made.wrapped, &context("a")).await.unwrap();
     // And the next change of the key makes it known to every node.
@@ -185,7 +184,10 @@ async fn a_transit_key_that_is_not_derived_is_no_master_key() {
     let node = site.start().await;
     for (name, settings) in [
         ("shared", serde_json::json!({ "type": "aes256-gcm96" })),
-        ("open", serde_json::json!({ "type": "aes256-gcm96", "derived": true, "exportable": true })),
+        (
+            "open",
+            serde_json::json!({ "type": "aes256-gcm96", "derived": true, "exportable": true }),
+        ),
         ("other", serde_json::json!({ "type": "chacha20-poly1305", "derived": true })),
     ] {
         site.server.done("POST", &site.transit("keys", name), &settings);
