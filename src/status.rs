@@ -110,6 +110,8 @@ pub struct Status {
     pub audit_healthy: bool,
     /// Whether the reaper holds deletions because the wall clock jumped.
     pub clock_jump: bool,
+    /// The connection to Vault, while there is one.
+    pub vault: Option<VaultStatus>,
 }
 
 /// The connection to Vault at this moment.

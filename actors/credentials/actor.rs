@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use tokio::sync::oneshot;
 
 use super::keeper::Registry;
 use super::member::{Kept, Revocation, Task};
-use super::messages::{Dismiss, DismissAll, Enroll, Member, RotateCredentials, TokenRejected};
+use super::messages::{Dismiss, Enroll, Member, RotateCredentials, Settle, TokenRejected};
 use super::state::{Answer, Command, Found};
 use crate::actors::port::Delivery;
 use crate::actors::watch::Obituary;
@@ -23,13 +24,24 @@ pub(crate) struct Credentials {
     registry: Registry,
     clock: Arc<dyn Clock>,
     members: BTreeMap<Member, Kept>,
+    /// Tokens of dismissed identities that are being revoked, and who waits for that.
+    leaving: usize,
+    settling: Vec<oneshot::Sender<()>>,
     _obituary: Obituary,
 }
 
 impl Credentials {
     /// The actor. It takes over what a predecessor kept.
-    pub(crate) fn new(registry: Registry, clock: Arc<dyn Clock>, obituary: Obituary) -> Self {
-        Self { registry, clock, members: BTreeMap::new(), _obituary: obituary }
+    pub(crate) fn new(registry: Registry, obituary: Obituary) -> Self {
+        let clock = Arc::clone(registry.clock());
+        Self {
+            registry,
+            clock,
+            members: BTreeMap::new(),
+            leaving: 0,
+            settling: Vec::new(),
+            _obituary: obituary,
+        }
     }
 
     fn apply(&mut self, context: &mut Context<Self>, member: Member, command: Command) {
@@ -289,34 +301,36 @@ impl Handler<Delivery<Dismiss>> for Credentials {
         }
         if let Some(revocation) = self.dismiss(context, member) {
             let bounded = tokio::time::timeout(VAULT_REVOKE_DEADLINE, revocation.run());
-            context.spawn(bounded.into_actor(self).map(|_, _, _| ()));
+            self.leaving += 1;
+            context.spawn(bounded.into_actor(self).map(|revoked, actor, _| {
+                if revoked.is_err() {
+                    tracing::warn!("a Vault token was wiped without being revoked: no answer");
+                }
+                actor.leaving -= 1;
+                if actor.leaving == 0 {
+                    for settled in actor.settling.drain(..) {
+                        let _ = settled.send(());
+                    }
+                }
+            }));
         }
     }
 }
 
-impl Handler<Delivery<DismissAll>> for Credentials {
+impl Handler<Delivery<Settle>> for Credentials {
     type Result = ResponseFuture<Result<(), Error>>;
 
-    fn handle(
-        &mut self,
-        delivery: Delivery<DismissAll>,
-        context: &mut Context<Self>,
-    ) -> Self::Result {
-        let (DismissAll { within }, begun) = begun_or_refused!(delivery);
-        let members: Vec<Member> = self.members.keys().copied().collect();
-        let left: Vec<_> =
-            members.into_iter().filter_map(|member| self.dismiss(context, member)).collect();
+    fn handle(&mut self, delivery: Delivery<Settle>, _: &mut Context<Self>) -> Self::Result {
+        let (Settle, begun) = begun_or_refused!(delivery);
+        let (done, settled) = oneshot::channel();
+        if self.leaving == 0 {
+            let _ = done.send(());
+        } else {
+            self.settling.push(done);
+        }
         Box::pin(async move {
             let _begun = begun;
-            let revoked = async {
-                for revocation in left {
-                    revocation.run().await;
-                }
-            };
-            if tokio::time::timeout(within, revoked).await.is_err() {
-                tracing::warn!("Vault tokens were wiped without being revoked: no answer in time");
-            }
-            Ok(())
+            settled.await.map_err(|_lost| OutcomeUnknown.into())
         })
     }
 }

@@ -3,21 +3,23 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
 use super::actor::Credentials;
-use super::messages::{Dismiss, Enroll, Enrolment, Member, TokenRejected};
+use super::messages::{
+    Dismiss, Enroll, Enrolment, Member, RotateCredentials, Settle, TokenRejected,
+};
 use super::state::Standing;
 use crate::actors::port::Port;
 use crate::backend::vault::auth::{
-    Identities, Keeper, KeeperFuture, LoginLimits, Method, VaultAuth, Verdict, Wire,
+    Connection, Identities, Keeper, KeeperFuture, LoginLimits, Method, VaultAuth, Verdict, Wire,
 };
 use crate::clock::Clock;
 use crate::error::{CredentialError, Error, VaultError};
 use crate::limits::ASK_DEADLINE;
-use crate::status::{IdentityHealth, IdentityStatus};
+use crate::status::{ActorActivity, IdentityHealth, IdentityStatus, RotationReport, VaultStatus};
 
 /// The way to the credentials actor, and what outlives its value.
 #[derive(Clone)]
@@ -37,6 +39,7 @@ pub(super) struct Kept(Arc<KeptShared>);
 struct KeptShared {
     last: AtomicU64,
     enrolments: Mutex<BTreeMap<Member, Enrolment>>,
+    connections: Mutex<BTreeMap<Member, Weak<dyn Connection>>>,
 }
 
 impl Kept {
@@ -54,6 +57,16 @@ impl Kept {
 
     pub(super) fn remove(&self, member: Member) {
         self.lock().remove(&member);
+        self.connections().remove(&member);
+    }
+
+    fn connections(&self) -> MutexGuard<'_, BTreeMap<Member, Weak<dyn Connection>>> {
+        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection of the oldest identity: beside it there may be that of a candidate.
+    fn connection(&self) -> Option<Arc<dyn Connection>> {
+        self.connections().values().find_map(Weak::upgrade)
     }
 }
 
@@ -68,6 +81,39 @@ impl Registry {
 
     pub(super) fn kept(&self) -> &Kept {
         &self.kept
+    }
+
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The way to the actor, for who keeps it alive.
+    pub(crate) fn port(&self) -> &Port<Credentials> {
+        &self.port
+    }
+
+    /// What became of the messages to it.
+    pub(crate) fn activity(&self) -> [ActorActivity; 2] {
+        [self.port.activity(), self.control.activity()]
+    }
+
+    /// Logs every identity in anew.
+    ///
+    /// # Errors
+    /// [`VaultError`] if a login fails: the token before stays in force.
+    pub(crate) async fn rotate(&self, revoke_old: bool) -> Result<RotationReport, Error> {
+        self.control.ask(RotateCredentials { revoke_old }, ASK_DEADLINE).await
+    }
+
+    /// How the connection to Vault is, while there is one. Sends nothing and waits for nothing.
+    pub(crate) fn status(&self) -> Option<VaultStatus> {
+        self.kept.connection().map(|connection| connection.status())
+    }
+
+    /// Waits until no token of a dismissed identity is in memory.
+    pub(crate) async fn settle(&self) {
+        // An actor that is gone has dropped what it had.
+        let _ = self.control.ask(Settle, ASK_DEADLINE).await;
     }
 }
 
@@ -145,6 +191,10 @@ impl Keeper for KeptIdentity {
             rejected: standing.counts.rejected,
             forbidden: standing.counts.forbidden,
         }
+    }
+
+    fn introduce(&self, connection: Weak<dyn Connection>) {
+        self.registry.kept.connections().insert(self.member, connection);
     }
 }
 

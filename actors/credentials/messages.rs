@@ -1,6 +1,5 @@
 //! What the credentials actor hears, grouped by who says it.
 
-use core::time::Duration;
 use std::sync::Arc;
 
 use actix::Message;
@@ -56,7 +55,7 @@ pub(crate) struct TokenRejected {
     pub(super) mark: u64,
 }
 
-// ---- Said by the lifecycle actor ----
+// ---- Said by hosts, through `Kms` ----
 
 /// Logs every identity in anew. Answered once new tokens are in force and, if asked, the old ones
 /// are revoked. Not idempotent.
@@ -66,10 +65,8 @@ pub(crate) struct RotateCredentials {
     pub(crate) revoke_old: bool,
 }
 
-/// Dismisses every identity. Answered once no token is in the actor's hands: they are revoked where
-/// that is configured and done within `within`. Idempotent.
+/// Answered once the tokens of dismissed identities are revoked, where that is configured, or given
+/// up after a short while: no token that was dismissed before is in memory then. Idempotent.
 #[derive(Message)]
 #[rtype(result = "Result<(), Error>")]
-pub(crate) struct DismissAll {
-    pub(crate) within: Duration,
-}
+pub(crate) struct Settle;

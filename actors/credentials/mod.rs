@@ -23,7 +23,6 @@ mod state;
 
 pub(crate) use actor::Credentials;
 pub(crate) use keeper::Registry;
-pub(crate) use messages::{DismissAll, RotateCredentials};
 
 #[cfg(test)]
 mod tests;

@@ -683,3 +683,6 @@ impl Identity {
         self.closed = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

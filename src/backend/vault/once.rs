@@ -4,10 +4,10 @@
 //! is not replaced: what it was rejected for is said to be forbidden.
 
 use core::time::Duration;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::auth::{
-    Identities, Keeper, KeeperFuture, LoginLimits, Method, VaultAuth, Verdict, Wire,
+    Connection, Identities, Keeper, KeeperFuture, LoginLimits, Method, VaultAuth, Verdict, Wire,
 };
 use crate::clock::Clock;
 use crate::error::VaultError;
@@ -69,6 +69,9 @@ impl Keeper for Kept {
             forbidden: rejected,
         }
     }
+
+    /// There is no engine that could be asked.
+    fn introduce(&self, _: Weak<dyn Connection>) {}
 }
 
 impl Drop for Kept {

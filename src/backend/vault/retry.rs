@@ -93,6 +93,7 @@ impl Attempts {
 pub(crate) struct Noise(u64);
 
 impl Noise {
+    #[cfg(test)]
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }

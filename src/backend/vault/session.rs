@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustify::endpoint::Endpoint;
 use tokio::time::{Instant, timeout};
 
-use super::auth::{Identities, Keeper, Verdict};
+use super::auth::{Connection, Identities, Keeper, Verdict};
 use super::breaker::{Breaker, Ending, Pass, Round};
 use super::bulkhead::{Bulkhead, Place, Ticket};
 use super::client::{Answer, Client, Repeat};
@@ -77,7 +77,7 @@ impl Session {
     }
 
     fn over(client: Arc<Client>, keeper: Box<dyn Keeper>, config: &VaultConfig) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             client,
             keeper,
             bulkhead: Bulkhead::new(config.bulkhead()),
@@ -87,26 +87,15 @@ impl Session {
             retry: config.retry,
             marks: RandomState::new(),
             began: Instant::now(),
-        }))
+        });
+        let connection = Arc::downgrade(&shared);
+        shared.keeper.introduce(connection);
+        Self(shared)
     }
 
     /// The client, for what is asked without a token.
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.0.client
-    }
-
-    /// How the connection is now. Takes a short lock, sends nothing.
-    pub(crate) fn status(&self) -> VaultStatus {
-        let now = self.0.now();
-        let (breaker, breaker_retry_in) = self.0.breaker().state(now);
-        let load = self.0.bulkhead.load();
-        VaultStatus {
-            identity: self.0.keeper.standing(),
-            breaker,
-            breaker_retry_in,
-            in_flight: load.in_flight,
-            waiting: load.waiting,
-        }
     }
 
     /// What Vault answers to `endpoint`.
@@ -154,6 +143,20 @@ impl Session {
             let Some(pause) = pause else { return Err(error) };
             tracing::debug!(%error, ?pause, attempt = attempts.made(), "a call to Vault is repeated");
             tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+impl Connection for Shared {
+    fn status(&self) -> VaultStatus {
+        let (breaker, breaker_retry_in) = self.breaker().state(self.now());
+        let load = self.bulkhead.load();
+        VaultStatus {
+            identity: self.keeper.standing(),
+            breaker,
+            breaker_retry_in,
+            in_flight: load.in_flight,
+            waiting: load.waiting,
         }
     }
 }

@@ -23,7 +23,7 @@ mod wrapping;
 use core::future::Future;
 use core::pin::Pin;
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 pub use self::approle::{AppRole, SecretId};
 pub use self::kubernetes::Kubernetes;
@@ -35,7 +35,7 @@ use crate::clock::{BootTime, WallTime};
 use crate::error::{CredentialError, VaultError};
 use crate::limits::{VAULT_LOGIN_INTERVAL, VAULT_LOGIN_RETRY_MAX};
 use crate::secret::SecretBuffer;
-use crate::status::{IdentityStatus, IdentityWarning};
+use crate::status::{IdentityStatus, IdentityWarning, VaultStatus};
 
 /// How the engine proves to Vault who it is.
 #[derive(Clone, Debug)]
@@ -325,6 +325,16 @@ pub(crate) trait Keeper: Send + Sync {
 
     /// How it stands now.
     fn standing(&self) -> IdentityStatus;
+
+    /// Takes who can say how the connection of this identity is, for whoever asks for the engine's
+    /// status.
+    fn introduce(&self, connection: Weak<dyn Connection>);
+}
+
+/// Who can say how a connection to Vault is.
+pub(crate) trait Connection: Send + Sync {
+    /// How it is now. Sends nothing and waits for nothing.
+    fn status(&self) -> VaultStatus;
 }
 
 /// What a rejected token means.
