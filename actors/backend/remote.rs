@@ -106,7 +106,7 @@ impl Handler<Delivery<UseRemote>> for BackendActor {
         };
         let (done, answer) = oneshot::channel();
         let begun_work = match work {
-            Work::Look { key } => self.look_for(context, key, done),
+            Work::Look { key } => self.look_for(context, key, Given::Looked, done),
             work @ (Work::Wrap { .. } | Work::Unwrap { .. } | Work::Rewrap { .. }) => {
                 self.use_remotely(context, work, done)
             }
@@ -134,27 +134,41 @@ impl BackendActor {
         live.directory.record(&key)?;
         let (call, stopped) = self.under_way.begin(&key);
         let work = carry_out(Arc::clone(&self.plane), remote, work);
-        let work = async move {
-            let result = or_stopped(work, stopped).await;
-            // A caller that has gone needs no answer; its lease goes with it.
-            let _ = done.send(result);
-        };
-        context.spawn(work.into_actor(self).map(move |(), actor, _| {
+        let work = or_stopped(work, stopped).into_actor(self);
+        context.spawn(work.map(move |result, actor, context| {
             actor.under_way.end(&key, call);
+            match result {
+                // The store has made a version by itself: it is known here before it is answered.
+                Ok(given) if actor.names_unknown_version(&key, &given) => {
+                    // A refusal is answered by dropping what would have answered.
+                    let _ = actor.look_for(context, key, given, done);
+                }
+                // A caller that has gone needs no answer; its lease goes with it.
+                result => drop(done.send(result)),
+            }
         }));
         Ok(())
     }
 
-    /// Looks whether the key is there by now, or has another version.
+    fn names_unknown_version(&self, key: &KeyId, given: &Given) -> bool {
+        let (Given::Wrapped { version, .. } | Given::Rewrapped { version, .. }) = given else {
+            return false;
+        };
+        let known = self.live().ok().and_then(|live| live.directory.record(key).ok());
+        known.and_then(|key| key.current_number()).is_some_and(|newest| newest < *version)
+    }
+
+    /// Looks whether the key is there by now, or has another version, and answers `given` then.
     fn look_for(
         &mut self,
         context: &mut Context<Self>,
         key: KeyId,
+        given: Given,
         done: Done,
     ) -> Result<(), Error> {
         let live = self.live()?;
         let Some(watcher) = live.watcher.clone() else {
-            let _ = done.send(Ok(Given::Looked));
+            let _ = done.send(Ok(given));
             return Ok(());
         };
         if self.looks >= LOOKS_PER_ROUND {
@@ -167,7 +181,7 @@ impl BackendActor {
         let looked = look.into_actor(self).map(move |found, actor, _| {
             let looked = found.map(|found| {
                 actor.take_in(&keys, found);
-                Given::Looked
+                given
             });
             let _ = done.send(looked);
         });

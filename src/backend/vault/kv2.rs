@@ -44,7 +44,7 @@ impl Kv2Keeper {
     async fn fetch(&self, id: &KeyId, number: KeyVersion) -> Result<MadeVersion, Unreadable> {
         let place = Place::Version(id, number);
         let problem: Problem = match self.kv.read::<VersionDocument>(place).await? {
-            Stored::Absent => "is missing",
+            Stored::Absent => MISSING,
             Stored::Gone { destroyed: true } => "was destroyed",
             Stored::Gone { destroyed: false } => "was deleted",
             Stored::Present { expires: true, .. } => "is to be deleted by Vault at a set time",
@@ -109,15 +109,20 @@ impl Keeper for Kv2Keeper {
         let made = match self.kv.write(place, &document, 0).await {
             Ok(()) => drawn,
             // Its own, sent twice, another node's, or what a crash left: whichever it is, it stands
-            // there for good.
-            Err(VaultError::Conflict) => match self.fetch(id, number).await {
-                Ok(made) => made,
-                Err(Unreadable::Vault(error)) => return Err(error.into()),
-                Err(Unreadable::Damaged(damage)) => {
-                    tracing::error!(key = %id, %damage, "a version cannot be made in Vault");
-                    return Err(KeyError::Damaged(damage.problem).into());
+            // there for good. The policy gives no right to write over it, and is asked first.
+            Err(refused @ (VaultError::Conflict | VaultError::Forbidden(_))) => {
+                match self.fetch(id, number).await {
+                    Ok(made) => made,
+                    Err(Unreadable::Vault(error)) => return Err(error.into()),
+                    Err(Unreadable::Damaged(damage)) if damage.problem == MISSING => {
+                        return Err(refused.into());
+                    }
+                    Err(Unreadable::Damaged(damage)) => {
+                        tracing::error!(key = %id, %damage, "a version cannot be made in Vault");
+                        return Err(KeyError::Damaged(damage.problem).into());
+                    }
                 }
-            },
+            }
             // A version that no state names is no key's.
             Err(error) => return Err(error.into()),
         };
@@ -193,3 +198,5 @@ impl Keeper for Kv2Keeper {
         Ok(())
     }
 }
+
+const MISSING: Problem = "is missing";

@@ -113,7 +113,9 @@ impl<K: Keeper> VaultStore<K> {
         let id = shared.random.array(0).map_err(|_| Error::Randomness)?;
         match shared.kv.write(Place::Store, &StoreDocument::new(id), 0).await {
             Ok(()) => {}
-            Err(VaultError::Conflict) => {
+            // The policy gives no right to write over it, and is asked first.
+            Err(refused @ (VaultError::Conflict | VaultError::Forbidden(_))) => {
+                shared.check_store().await.map_err(|_| refused)?;
                 let place = shared.kv.name(Place::Store);
                 return Err(KeystoreError::new(place, KeystoreProblem::AlreadyInitialised).into());
             }
