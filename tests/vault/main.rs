@@ -1,6 +1,11 @@
 //! The engine against a real Vault server. See `fixture.rs` for where that comes from.
 
 mod fixture;
+mod identity;
+mod lockout;
 mod nodes;
+mod outage;
+mod proxy;
+mod role;
 mod site;
 mod use_of_keys;
