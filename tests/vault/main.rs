@@ -1,6 +1,8 @@
 //! The engine against a real Vault server. See `fixture.rs` for where that comes from.
 
+mod cli;
 mod fixture;
 mod nodes;
+mod outage;
 mod site;
 mod use_of_keys;
