@@ -178,7 +178,7 @@ pub mod keystore {
 pub mod vault {
     pub use crate::backend::vault::{
         AppRole, BreakerLimits, ClientCertificate, Kubernetes, LoginLimits, NodeHealth,
-        RetryLimits, SecretId, SecretSource, VaultAuth, VaultConfig, VaultEngine, init,
+        RetryLimits, SecretId, SecretSource, VaultAuth, VaultConfig, VaultEngine, health, init,
         least_policy,
     };
 }

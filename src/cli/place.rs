@@ -7,6 +7,7 @@ use super::args::Global;
 use super::failure::{Failure, Family};
 use crate::config::{BackendConfig, Config};
 use crate::keystore::{Anchor, LocalConfig, RootKey};
+use crate::vault::{VaultConfig, VaultEngine};
 
 /// Where the keys are.
 #[derive(Debug)]
@@ -51,6 +52,17 @@ impl Place {
             Self::File(path) => read_config(path),
             Self::Named(local) => Ok(Config::new(local.clone())),
             Self::User(user) => Ok(Config::new(user.config.clone())),
+        }
+    }
+
+    /// The place in Vault.
+    pub(super) fn vault(&self) -> Result<(VaultEngine, VaultConfig), Failure> {
+        match self.config()?.backend {
+            BackendConfig::VaultKv2(vault) => Ok((VaultEngine::Kv2, vault)),
+            BackendConfig::VaultTransit(vault) => Ok((VaultEngine::Transit, vault)),
+            BackendConfig::Local(_) | BackendConfig::Static(_) => {
+                Err(Failure::usage("the configuration names no Vault: give one with --config"))
+            }
         }
     }
 

@@ -142,6 +142,7 @@ async fn a_kubernetes_service_account_logs_in_where_its_cluster_vouches_for_it()
     let config = json!({
         "kubernetes_host": reviews,
         "token_reviewer_jwt": jwt("reviewer"),
+        "kubernetes_ca_cert": std::fs::read_to_string(&server.ca).unwrap(),
         "disable_local_ca_jwt": true,
     });
     server.done("POST", &format!("auth/{mount}/config"), &config);

@@ -1,11 +1,13 @@
 //! The engine against a real Vault server. See `fixture.rs` for where that comes from.
 
+mod cli;
 mod fixture;
 mod identity;
 mod lockout;
 mod nodes;
 mod outage;
 mod proxy;
+mod resilience;
 mod role;
 mod site;
 mod use_of_keys;

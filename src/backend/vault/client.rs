@@ -24,6 +24,7 @@ use std::error::Error as StdError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::join_all;
 use http::{HeaderName, HeaderValue, StatusCode};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
@@ -54,7 +55,6 @@ pub(crate) struct Client {
     preferred: AtomicUsize,
     tokens: TokenSlot,
     namespace: Option<HeaderValue>,
-    request_timeout: Duration,
     certificates: Mutex<Certificates>,
 }
 
@@ -101,7 +101,6 @@ impl Client {
             preferred: AtomicUsize::new(0),
             tokens: TokenSlot::default(),
             namespace,
-            request_timeout: config.request_timeout,
             certificates: Mutex::new(certificates),
         })
     }
@@ -109,11 +108,6 @@ impl Client {
     /// Where the token in force is.
     pub(crate) fn tokens(&self) -> &TokenSlot {
         &self.tokens
-    }
-
-    /// How long one request may take.
-    pub(crate) fn request_timeout(&self) -> Duration {
-        self.request_timeout
     }
 
     /// Reads certificates again whose files have changed.
@@ -206,22 +200,24 @@ impl Client {
 
     /// How each node is, in the order of the configuration.
     pub(crate) async fn health(&self) -> Vec<NodeHealth> {
-        let mut health = Vec::with_capacity(self.nodes.len());
-        for index in 0..self.nodes.len() {
-            let endpoint = vaultrs::api::sys::requests::ReadHealthRequest::default();
-            let response = self.exchange(index, None, &endpoint).await;
-            health.push(match response.map(|response| response.status().as_u16()) {
-                Ok(200) => NodeHealth::Active,
-                Ok(429) => NodeHealth::Standby,
-                Ok(472) => NodeHealth::RecoverySecondary,
-                Ok(473) => NodeHealth::PerformanceStandby,
-                Ok(501) => NodeHealth::Uninitialised,
-                Ok(503) => NodeHealth::Sealed,
-                Ok(_) => NodeHealth::Unknown,
-                Err(_) => NodeHealth::Unreachable,
-            });
+        let nodes = 0..self.nodes.len();
+        join_all(nodes.map(|index| self.health_of(index))).await
+    }
+
+    async fn health_of(&self, index: usize) -> NodeHealth {
+        let endpoint = vaultrs::api::sys::requests::ReadHealthRequest::default();
+        let response = self.exchange(index, None, &endpoint).await;
+        match response.map(|response| response.status().as_u16()) {
+            Ok(200) => NodeHealth::Active,
+            Ok(429) => NodeHealth::Standby,
+            Ok(472) => NodeHealth::RecoverySecondary,
+            Ok(473) => NodeHealth::PerformanceStandby,
+            Ok(501) => NodeHealth::Uninitialised,
+            Ok(503) => NodeHealth::Sealed,
+            Ok(_) => NodeHealth::Unknown,
+            Err(VaultError::Timeout) => NodeHealth::Silent,
+            Err(_) => NodeHealth::Unreachable,
         }
-        health
     }
 }
 
@@ -238,6 +234,8 @@ pub enum NodeHealth {
     RecoverySecondary,
     /// It is sealed.
     Sealed,
+    /// It takes connections and does not answer.
+    Silent,
     /// It forwards.
     Standby,
     /// It was never initialised.

@@ -45,6 +45,7 @@ pub use policy::least_policy;
 pub use retry::RetryLimits;
 
 use self::auth::Identities;
+use self::client::Client;
 use self::kv::Kv;
 use self::kv2::Kv2Keeper;
 pub(crate) use self::once::Once;
@@ -65,6 +66,27 @@ pub enum VaultEngine {
     Kv2,
     /// Transit.
     Transit,
+}
+
+impl VaultEngine {
+    /// The backend's name in configuration, errors and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kv2 => "vault-kv2",
+            Self::Transit => "vault-transit",
+        }
+    }
+}
+
+/// How each node that `config` names is, in that order; asked without a token.
+///
+/// The future needs a tokio runtime with I/O and time.
+///
+/// # Errors
+/// [`ConfigErrors`](crate::error::ConfigErrors) for what is wrong with `config`.
+pub async fn health(config: &VaultConfig) -> Result<Vec<NodeHealth>, Error> {
+    Ok(Client::new(config)?.health().await)
 }
 
 /// Opens the store that `config` names.

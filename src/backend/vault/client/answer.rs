@@ -11,7 +11,6 @@ use crate::secret::SecretBuffer;
 /// An answer with a result, or one that says where there is none.
 pub(crate) struct Answer {
     body: SecretBuffer,
-    is_present: bool,
 }
 
 impl Answer {
@@ -25,16 +24,10 @@ impl Answer {
         body: SecretBuffer,
         retry_after: Option<Duration>,
     ) -> Result<Self, VaultError> {
-        let is_present = (200..=299).contains(&status);
-        if is_present || (status == 404 && has_data(&body)) {
-            return Ok(Self { body, is_present });
+        if (200..=299).contains(&status) || (status == 404 && has_data(&body)) {
+            return Ok(Self { body });
         }
         Err(classify(status, &Errors::of(&body), retry_after))
-    }
-
-    /// Whether it says that what was asked for is there.
-    pub(crate) fn is_present(&self) -> bool {
-        self.is_present
     }
 
     /// The body, for who reads secrets in place.
@@ -158,9 +151,8 @@ mod tests {
 
     #[test]
     fn a_version_that_is_gone_is_an_answer() {
-        let gone = answer(404, r#"{"data":{"data":null,"metadata":{"destroyed":true}}}"#).unwrap();
-        assert!(!gone.is_present());
-        assert!(answer(200, r#"{"data":{}}"#).unwrap().is_present());
+        assert!(answer(404, r#"{"data":{"data":null,"metadata":{"destroyed":true}}}"#).is_ok());
+        assert!(answer(200, r#"{"data":{}}"#).is_ok());
         assert!(answer(404, r#"{"data":null}"#).is_err());
         assert!(answer(404, r#"{"data":{"#).is_err());
     }
