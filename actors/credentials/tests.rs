@@ -1,5 +1,7 @@
 //! The actor against a Vault of a few lines, on one thread in virtual time.
 
+#![expect(clippy::disallowed_methods, reason = "each task ends with its test's LocalSet")]
+
 use core::future::Future;
 use core::time::Duration;
 use std::collections::BTreeMap;

@@ -415,7 +415,6 @@ fn chance() -> impl Strategy<Value = Chance> {
 struct Judge {
     under_way: Option<(Ticket, &'static str, BootTime)>,
     open: HashMap<Asker, BootTime>,
-    unordered: bool,
     last_login: Option<BootTime>,
     epochs: Epoch,
 }
