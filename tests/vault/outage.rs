@@ -65,7 +65,7 @@ async fn a_vault_that_stands_still_holds_up_no_status_and_no_stop() {
             async move { kms.start().await }
         });
         tokio::time::sleep(Duration::from_millis(200)).await;
-        kms.status();
+        assert!(!kms.status().open_for_reads);
         kms.stop_within(Duration::from_millis(500)).await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(3), "stop took {:?}", began.elapsed());
         assert!(start.await.unwrap().is_err());
