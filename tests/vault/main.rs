@@ -1,6 +1,7 @@
 //! The engine against a real Vault server. See `fixture.rs` for where that comes from.
 
 mod cli;
+mod cluster;
 mod fixture;
 mod nodes;
 mod outage;
