@@ -64,9 +64,9 @@ impl Kept {
         self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection of the oldest identity: beside it there may be that of a candidate.
-    fn connection(&self) -> Option<Arc<dyn Connection>> {
-        self.connections().values().find_map(Weak::upgrade)
+    /// The connections, oldest first: beside the one in use there may be that of a candidate.
+    fn all_connections(&self) -> Vec<Arc<dyn Connection>> {
+        self.connections().values().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -107,7 +107,7 @@ impl Registry {
 
     /// How the connection to Vault is, while there is one. Sends nothing and waits for nothing.
     pub(crate) fn status(&self) -> Option<VaultStatus> {
-        self.kept.connection().map(|connection| connection.status())
+        self.kept.all_connections().iter().find_map(|connection| connection.status())
     }
 
     /// Waits until no token of a dismissed identity is in memory.

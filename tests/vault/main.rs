@@ -3,7 +3,12 @@
 mod cli;
 mod cluster;
 mod fixture;
+mod identity;
+mod lockout;
 mod nodes;
 mod outage;
+mod proxy;
+mod resilience;
+mod role;
 mod site;
 mod use_of_keys;

@@ -24,7 +24,11 @@ pub struct Site {
 impl Site {
     /// A store with the key `default`, reached under the least policy; `None` without a server.
     pub async fn new(engine: VaultEngine) -> Option<Self> {
-        let server = fixture::shared()?;
+        Some(Self::on(fixture::shared()?, engine).await)
+    }
+
+    /// The same on `server`.
+    pub async fn on(server: &'static Server, engine: VaultEngine) -> Self {
         let mounts = server.mounts();
         let auth = VaultAuth::Token(SecretSource::Env(String::new()));
         let mut config = VaultConfig::new(vec![server.address()], auth);
@@ -35,7 +39,7 @@ impl Site {
         config.state_refresh = Duration::from_millis(200);
         config.auth = given(&server.token(&least_policy(engine, &config), "1h"));
         init(engine, &config, Some(&id("default"))).await.unwrap();
-        Some(Self { server, mounts, engine, config })
+        Self { server, mounts, engine, config }
     }
 
     pub fn backend(&self) -> BackendConfig {

@@ -484,7 +484,8 @@ proptest! {
                 Chance::SourceChanged { adopt } => (Command::SourceChanged { adopt }, false),
                 Chance::Finish { luck } => {
                     let Some((ticket, what, _)) = judge.under_way.take() else { continue };
-                    let ordered = core::mem::take(&mut late_rotation);
+                    let ordered = late_rotation && what == "login";
+                    late_rotation &= what != "login";
                     let command = match (what, luck % 4) {
                         ("login", 0) => refused(ticket),
                         ("login", 1) => {

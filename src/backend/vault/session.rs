@@ -20,16 +20,20 @@
 //! 2. A call that pauses holds no place: those that can be made go on.
 //! 3. A 403 is never repeated blindly: only when the keeper says that another token is in force, and
 //!    at most [`REPEATS_MAX`] times.
-//! 4. The breaker hears of each attempt exactly once, also of one whose future is dropped.
+//! 4. A closed session carries no request and no token, whoever holds a clone of it.
+//! 5. The breaker hears of each attempt exactly once, also of one whose future is dropped.
 //!
 //! Cost: under 2 us beside the request: an admission, two short locks, a hash of the path.
 
 use core::hash::{BuildHasher, Hash};
+use core::pin::pin;
 use core::time::Duration;
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures_util::future::{Either, select};
 use rustify::endpoint::Endpoint;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::auth::{Connection, Identities, Keeper, Verdict};
@@ -43,14 +47,16 @@ use crate::clock::BootTime;
 use crate::error::{CredentialError, Error, VaultError};
 use crate::status::VaultStatus;
 
-/// The way of a backend to Vault. Clones are the same way; when the last is dropped, the token is
-/// out of force.
+/// The way of a backend to Vault. Clones are the same way; when it is closed or the last is dropped,
+/// the token is out of force.
 #[derive(Clone)]
 pub(crate) struct Session(Arc<Shared>);
 
 struct Shared {
     client: Arc<Client>,
-    keeper: Box<dyn Keeper>,
+    /// Gone once the session is closed.
+    keeper: Mutex<Option<Box<dyn Keeper>>>,
+    closed: Notify,
     bulkhead: Bulkhead,
     breaker: Mutex<Breaker>,
     noise: Mutex<Noise>,
@@ -79,7 +85,8 @@ impl Session {
     fn over(client: Arc<Client>, keeper: Box<dyn Keeper>, config: &VaultConfig) -> Self {
         let shared = Arc::new(Shared {
             client,
-            keeper,
+            keeper: Mutex::new(Some(keeper)),
+            closed: Notify::new(),
             bulkhead: Bulkhead::new(config.bulkhead()),
             breaker: Mutex::new(Breaker::new(config.breaker, Noise::new())),
             noise: Mutex::new(Noise::new()),
@@ -89,7 +96,9 @@ impl Session {
             began: Instant::now(),
         });
         let connection = Arc::downgrade(&shared);
-        shared.keeper.introduce(connection);
+        if let Some(keeper) = &*shared.keeper() {
+            keeper.introduce(connection);
+        }
         Self(shared)
     }
 
@@ -98,11 +107,37 @@ impl Session {
         &self.0.client
     }
 
+    /// Takes the token out of force, ends every call under way, and refuses those to come: whoever
+    /// still holds a clone has nothing of it. Idempotent.
+    pub(crate) fn close(&self) {
+        let keeper = self.0.keeper().take();
+        drop(keeper);
+        self.0.closed.notify_waiters();
+    }
+
     /// What Vault answers to `endpoint`.
     ///
     /// # Errors
-    /// [`VaultError`]; [`VaultError::Busy`] and [`VaultError::Paused`] where it was not even asked.
+    /// [`VaultError`]; [`VaultError::Busy`] and [`VaultError::Paused`] where it was not even asked;
+    /// [`CredentialError::Closed`] once the session is closed.
     pub(crate) async fn call<E: Endpoint>(
+        &self,
+        endpoint: &E,
+        repeat: Repeat,
+    ) -> Result<Answer, VaultError> {
+        let mut closed = pin!(self.0.closed.notified());
+        // Heard of from here on, so that a close between the look and the wait is not missed.
+        closed.as_mut().enable();
+        if self.0.keeper().is_none() {
+            return Err(CredentialError::Closed.into());
+        }
+        match select(closed, pin!(self.attempt(endpoint, repeat))).await {
+            Either::Left(_) => Err(CredentialError::Closed.into()),
+            Either::Right((answer, _)) => answer,
+        }
+    }
+
+    async fn attempt<E: Endpoint>(
         &self,
         endpoint: &E,
         repeat: Repeat,
@@ -148,16 +183,17 @@ impl Session {
 }
 
 impl Connection for Shared {
-    fn status(&self) -> VaultStatus {
+    fn status(&self) -> Option<VaultStatus> {
+        let identity = self.keeper().as_ref().map(|keeper| keeper.standing())?;
         let (breaker, breaker_retry_in) = self.breaker().state(self.now());
         let load = self.bulkhead.load();
-        VaultStatus {
-            identity: self.keeper.standing(),
+        Some(VaultStatus {
+            identity,
             breaker,
             breaker_retry_in,
             in_flight: load.in_flight,
             waiting: load.waiting,
-        }
+        })
     }
 }
 
@@ -165,6 +201,10 @@ impl Shared {
     fn now(&self) -> BootTime {
         let since = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         BootTime::from_nanos(since)
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Option<Box<dyn Keeper>>> {
+        self.keeper.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
@@ -209,7 +249,11 @@ impl Shared {
         (endpoint.path(), format!("{:?}", endpoint.method())).hash(&mut hasher);
         let mark = core::hash::Hasher::finish(&hasher);
         let left = deadline.since(self.now());
-        self.keeper.rejected(token.serial(), mark, left).await
+        let asked = {
+            let keeper = self.keeper();
+            keeper.as_ref().map(|keeper| keeper.rejected(token.serial(), mark, left))
+        };
+        asked.ok_or(CredentialError::Closed)?.await
     }
 }
 

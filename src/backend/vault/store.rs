@@ -593,6 +593,13 @@ impl<K: Keeper> Look for Shared<K> {
     }
 }
 
+/// Whoever looks or calls beside the store holds a clone of its session: it ends with the store.
+impl<K: Keeper> Drop for VaultStore<K> {
+    fn drop(&mut self) {
+        self.shared.kv.session.close();
+    }
+}
+
 impl<K: Keeper> Backend for VaultStore<K> {
     fn kind(&self) -> BackendKind {
         K::KIND

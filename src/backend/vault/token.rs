@@ -22,7 +22,7 @@ pub(crate) struct Token {
 
 impl Token {
     /// The token as a header that no log shows; `None` if it is not one line of visible ASCII.
-    pub(super) fn header(&self) -> Option<HeaderValue> {
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
         let mut header = HeaderValue::from_bytes(self.value.expose()).ok()?;
         header.set_sensitive(true);
         Some(header)

@@ -168,6 +168,7 @@ impl Login {
 
     /// The secret id, and its account opened.
     async fn secret_id(&self, wire: &dyn Wire, now: BootTime) -> Result<SecretBuffer, VaultError> {
+        self.watched.note(self.config.secret_id.source()).await;
         let found = self.config.secret_id.source().read(Readers::Group).await?;
         let (secret_id, facts) = match &self.config.secret_id {
             SecretId::Plain(_) => (found, SecretIdFacts::default()),

@@ -333,8 +333,8 @@ pub(crate) trait Keeper: Send + Sync {
 
 /// Who can say how a connection to Vault is.
 pub(crate) trait Connection: Send + Sync {
-    /// How it is now. Sends nothing and waits for nothing.
-    fn status(&self) -> VaultStatus;
+    /// How it is now, unless it is closed. Sends nothing and waits for nothing.
+    fn status(&self) -> Option<VaultStatus>;
 }
 
 /// What a rejected token means.

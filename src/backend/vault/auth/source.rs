@@ -121,6 +121,12 @@ impl Watched {
         Self { seen: std::sync::Mutex::new(None) }
     }
 
+    /// Takes what `source` holds now as known: it is about to be read.
+    pub(super) async fn note(&self, source: &SecretSource) {
+        let mark = source.mark().await;
+        *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = mark;
+    }
+
     /// Whether `source` holds something else than when this was asked last. One that is away is
     /// being replaced.
     pub(super) async fn has_changed(&self, source: &SecretSource) -> bool {

@@ -29,6 +29,7 @@ impl Login {
     }
 
     pub(super) async fn run(&self, wire: &dyn Wire) -> Result<Granted, VaultError> {
+        self.watched.note(&self.source).await;
         let token = self.source.read(Readers::Group).await?;
         let digest = digest(&token);
         if *self.last() == Some(digest) {
