@@ -325,3 +325,15 @@ asks! {
     /// [`Kms::status`].
     DescribeEngine {} -> Status = |_m, kms| Answer::Now(Ok(kms.status()));
 }
+
+#[cfg(feature = "vault")]
+asks! {
+    /// [`Kms::rotate_credentials`].
+    RotateCredentials {
+        /// Whether the token before is revoked.
+        revoke_old: bool,
+    } -> crate::status::RotationReport = |m, kms| {
+        let revoke_old = m.revoke_old;
+        later!(kms, |kms| kms.rotate_credentials(revoke_old))
+    };
+}

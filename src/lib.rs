@@ -157,6 +157,8 @@ pub use plane::{NeedsHop, TryError};
 
 /// Messages that an engine answers: see [`Ask`].
 pub mod messages {
+    #[cfg(feature = "vault")]
+    pub use crate::actors::ask::RotateCredentials;
     pub use crate::actors::ask::{
         ChangeKey, CreateKey, DecryptDataKey, DescribeEngine, DescribeKey, DescribeKeyVersions,
         FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,

@@ -95,7 +95,9 @@ impl Fake {
         match path {
             "auth/token/lookup-self" => {
                 let ttl = (end - now).as_secs();
-                Ok(format!(r#"{{"data":{{"ttl":{ttl},"expire_time":"2026-01-01T00:00:00Z","renewable":true}}}}"#))
+                Ok(format!(
+                    r#"{{"data":{{"ttl":{ttl},"expire_time":"2026-01-01T00:00:00Z","renewable":true}}}}"#
+                ))
             }
             "auth/token/renew-self" => {
                 let end = (now + TTL).min(last);
@@ -268,12 +270,11 @@ async fn a_dismissed_identity_is_out_of_force_at_once_whatever_hangs() {
         let keeper = enroll(&registry, &vault).await;
         vault.be(Mood::Silent);
         let serial = vault.tokens.current().unwrap().serial();
-        let mut hanging = Box::pin(keeper.rejected(serial, 1, 10 * SECOND));
-        assert!(futures_util::poll!(&mut hanging).is_pending());
+        let hanging = tokio::task::spawn_local(keeper.rejected(serial, 1, 10 * SECOND));
         sleep(SECOND).await;
         drop(keeper);
         assert!(vault.tokens.current().is_none());
-        assert_eq!(hanging.await, Err(CredentialError::Closed.into()));
+        assert_eq!(hanging.await.unwrap(), Err(CredentialError::Closed.into()));
         let began = Instant::now();
         registry.settle().await;
         assert!(began.elapsed() < SECOND);
@@ -321,10 +322,7 @@ async fn a_locked_out_identity_counts_down_and_says_why() {
         assert!(vault.asked("auth/approle/login") < 60, "attempts keep their pauses");
         let serial = vault.tokens.current().unwrap().serial();
         let verdict = keeper.rejected(serial, 1, SECOND).await;
-        assert!(matches!(
-            verdict,
-            Err(VaultError::LoggedOut(CredentialError::LoginRefused(_)))
-        ));
+        assert!(matches!(verdict, Err(VaultError::LoggedOut(CredentialError::LoginRefused(_)))));
         vault.be(Mood::Well);
         sleep(31 * SECOND).await;
         assert_eq!(keeper.standing().health, IdentityHealth::Healthy);

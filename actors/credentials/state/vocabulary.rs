@@ -126,4 +126,3 @@ pub(in super::super) struct Counts {
     pub(in super::super) rejected: u64,
     pub(in super::super) forbidden: u64,
 }
-
