@@ -64,6 +64,9 @@ impl Kms {
     }
 
     /// [`Self::stop`] with a deadline for what is under way. A second call may only shorten it.
+    ///
+    /// # Errors
+    /// As [`Self::stop`].
     pub fn stop_within(
         &self,
         drain: Duration,
