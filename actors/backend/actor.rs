@@ -1,5 +1,8 @@
 //! The backend actor: its changes, one after the other, and its end.
 
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -40,6 +43,8 @@ pub(crate) struct BackendActor {
     pub(super) queue: Queue<Job>,
     /// Whether a backend is away with a change.
     pub(super) busy: bool,
+    /// What ends that change without its outcome: a close does not wait for a store elsewhere.
+    cut_off: Option<oneshot::Sender<()>>,
     settling: Vec<oneshot::Sender<Result<(), Error>>>,
     closing: Vec<oneshot::Sender<Result<(), Error>>>,
     /// Calls that use keys beyond this process.
@@ -99,6 +104,7 @@ impl BackendActor {
             succession: Succession::default(),
             queue: Queue::new(),
             busy: false,
+            cut_off: None,
             settling: Vec::new(),
             closing: Vec::new(),
             under_way: UnderWay::default(),
@@ -161,9 +167,17 @@ impl BackendActor {
             let span = job.span();
             let (plane, trail) = (Arc::clone(&self.plane), self.trail.clone());
             let carried = mutation::carry_out(plane, trail, in_use, next, job);
-            let carried = carried.instrument(span);
+            let (cut_off, cut) = oneshot::channel();
+            self.cut_off = Some(cut_off);
+            let carried = unless_cut_off(carried.instrument(span), cut);
             let done = carried.into_actor(self).map(|done, actor, context| {
-                actor.came_back(done);
+                actor.cut_off = None;
+                match done {
+                    Some(done) => actor.came_back(done),
+                    // Its backend went with it, and with that went whoever asked: the outcome of
+                    // the change is unknown.
+                    None => actor.busy = false,
+                }
                 actor.advance(context);
             });
             context.spawn(done);
@@ -309,6 +323,12 @@ impl Handler<Delivery<Close>> for BackendActor {
         let (done, answer) = oneshot::channel();
         self.closing.push(done);
         self.refuse_queued(Refused::Draining);
+        self.under_way.close();
+        if self.live.as_ref().is_some_and(|live| live.capabilities.shared)
+            && let Some(cut_off) = self.cut_off.take()
+        {
+            let _ = cut_off.send(());
+        }
         self.succession.abandon_all();
         self.advance(context);
         answered(begun, answer)
@@ -343,6 +363,22 @@ impl Handler<Delivery<Mutate>> for BackendActor {
         self.enqueue(context, Job { id, mutation, kind: Kind::Asked { caller, span, done } });
         answered(begun, answer)
     }
+}
+
+/// What `work` comes to; `None` if it was cut off before.
+async fn unless_cut_off<T>(work: impl Future<Output = T>, cut: oneshot::Receiver<()>) -> Option<T> {
+    let cut = async {
+        if cut.await.is_err() {
+            // Nobody will cut it off any more.
+            core::future::pending::<()>().await;
+        }
+    };
+    let (mut work, mut cut) = (pin!(work), pin!(cut));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => cut.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// The answer that somebody will send, holding the message's place until then.

@@ -66,7 +66,7 @@ impl Kms {
     /// [`Self::stop`] with a deadline for what is under way. A second call may only shorten it.
     ///
     /// # Errors
-    /// As for [`Self::stop`].
+    /// As [`Self::stop`].
     pub fn stop_within(
         &self,
         drain: Duration,

@@ -6,6 +6,7 @@
 //! | [`guarantees`] | whoever relies on it | the ten promises, the test that shows each, and what is not built yet |
 //! | [`threat_model`] | whoever has to judge it | against whom it protects, against whom not |
 //! | [`operations`] | whoever runs it | root key, anchor, permissions, backup, clones and forks, incidents |
+//! | `vault` (feature `vault`) | whoever keeps keys in Vault or OpenBao | which backend, what is stored, what Vault must allow, damage, several engines, outages |
 //! | `vault_identity` | whoever runs it on Vault | logins, renewal, rotation, secrets that end, outages |
 //! | [`guidelines`] | whoever audits it | the RustFS KMS security guidelines, row by row, with their state |
 //! | [`mod@format`] | whoever must open the data without it | every stored byte |
@@ -23,5 +24,7 @@ pub mod guarantees;
 pub mod guidelines;
 pub mod operations;
 pub mod threat_model;
+#[cfg(feature = "vault")]
+pub mod vault;
 #[cfg(feature = "vault")]
 pub mod vault_identity;

@@ -110,16 +110,25 @@ impl Server {
     /// Starts one server that keeps everything in memory.
     pub fn start(binary: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        certify(directory.path());
+        let mut server = Self::boot(binary, directory, free_port(), "storage \"inmem\" {}");
+        server.initialise();
+        server
+    }
+
+    /// Starts a server with certificates in `directory`, sealed or empty.
+    fn boot(binary: &Path, directory: tempfile::TempDir, port: u16, storage: &str) -> Self {
         let dir = directory.path();
-        certify(dir);
-        let (port, admin) = (free_port(), free_port());
+        let (admin, cluster) = (free_port(), free_port());
         let config = format!(
             r#"
-            storage "inmem" {{}}
+            {storage}
             disable_mlock = true
             api_addr = "https://127.0.0.1:{port}"
+            cluster_addr = "https://127.0.0.1:{cluster}"
             listener "tcp" {{
               address = "127.0.0.1:{port}"
+              cluster_address = "127.0.0.1:{cluster}"
               tls_cert_file = "{dir}/server.pem"
               tls_key_file = "{dir}/server.key"
             }}
@@ -132,29 +141,35 @@ impl Server {
         );
         fs::write(dir.join("server.hcl"), config).unwrap();
         let (shell, pid) = run(binary, dir);
-        let (ca, audit) = (dir.join("ca.pem"), dir.join("audit.log"));
-        let mut server = Self {
+        let server = Self {
             admin,
             port,
-            ca,
+            ca: dir.join("ca.pem"),
             root: String::new(),
             unseal_key: String::new(),
-            audit,
+            audit: dir.join("audit.log"),
             pid,
             _shell: shell,
             _directory: directory,
         };
         server.wait_until_up();
-        let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
-        let (status, made) = server.call("PUT", "sys/init", Some(&shares));
-        assert_eq!(status, 200, "{made}");
-        server.root = text(&made["root_token"]);
-        server.unseal_key = text(&made["keys_base64"][0]);
-        server.unseal();
-        let device = json!({ "type": "file", "options": { "file_path": server.audit } });
-        server.done("PUT", "sys/audit/file", &device);
-        server.done("POST", "sys/auth/approle", &json!({ "type": "approle" }));
         server
+    }
+
+    fn initialise(&mut self) {
+        let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
+        let (status, made) = self.call("PUT", "sys/init", Some(&shares));
+        assert_eq!(status, 200, "{made}");
+        self.root = text(&made["root_token"]);
+        self.unseal_key = text(&made["keys_base64"][0]);
+        self.unseal();
+        let began = Instant::now();
+        while self.call("GET", "sys/health", None).0 != 200 {
+            assert!(began.elapsed() < Duration::from_secs(60), "the server does not lead");
+        }
+        let device = json!({ "type": "file", "options": { "file_path": self.audit } });
+        self.done("PUT", "sys/audit/file", &device);
+        self.done("POST", "sys/auth/approle", &json!({ "type": "approle" }));
     }
 
     fn wait_until_up(&self) {
@@ -170,7 +185,8 @@ impl Server {
         let began = Instant::now();
         loop {
             self.call("PUT", "sys/unseal", Some(&json!({ "key": self.unseal_key })));
-            if self.call("GET", "sys/health", None).0 == 200 {
+            // A node that does not lead is unsealed too.
+            if matches!(self.call("GET", "sys/health", None).0, 200 | 429) {
                 return;
             }
             assert!(began.elapsed() < Duration::from_secs(60), "the server does not unseal");
@@ -274,6 +290,80 @@ impl Server {
     /// Lets it go on.
     pub fn go_on(&self) {
         signal(self.pid, "CONT");
+    }
+}
+
+/// Three Raft nodes over TLS: the first was initialised, the others joined it.
+pub struct Cluster {
+    pub nodes: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts one.
+    pub fn start(binary: &Path) -> Self {
+        let authority = tempfile::tempdir().unwrap();
+        certify(authority.path());
+        let first = free_port();
+        let nodes = [first, free_port(), free_port()].map(|port| {
+            let directory = tempfile::tempdir().unwrap();
+            for name in ["ca.pem", "server.pem", "server.key"] {
+                fs::copy(authority.path().join(name), directory.path().join(name)).unwrap();
+            }
+            let path = directory.path().join("raft");
+            fs::create_dir(&path).unwrap();
+            let storage = format!(
+                r#"storage "raft" {{
+                  path = "{path}"
+                  node_id = "node-{port}"
+                  performance_multiplier = 1
+                  retry_join {{
+                    leader_api_addr = "https://127.0.0.1:{first}"
+                    leader_ca_cert_file = "{dir}/ca.pem"
+                  }}
+                }}"#,
+                path = path.display(),
+                dir = directory.path().display(),
+            );
+            Server::boot(binary, directory, port, &storage)
+        });
+        let mut cluster = Self { nodes: nodes.into() };
+        cluster.nodes[0].initialise();
+        let (root, key) = (cluster.nodes[0].root.clone(), cluster.nodes[0].unseal_key.clone());
+        for node in &mut cluster.nodes[1..] {
+            (node.root, node.unseal_key) = (root.clone(), key.clone());
+            node.unseal();
+        }
+        cluster.wait_for_voters();
+        cluster
+    }
+
+    /// Waits until the loss of one node leaves a quorum.
+    fn wait_for_voters(&self) {
+        let began = Instant::now();
+        loop {
+            let (_, answer) = self.leader().call("GET", "sys/storage/raft/configuration", None);
+            let servers = answer["data"]["config"]["servers"].as_array().cloned();
+            let voters = servers.unwrap_or_default();
+            if voters.iter().filter(|server| server["voter"] == true).count() == 3 {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "the nodes do not all vote");
+        }
+    }
+
+    /// The node that leads.
+    pub fn leader(&self) -> &Server {
+        let began = Instant::now();
+        loop {
+            let leads = |node: &&Server| {
+                TcpStream::connect(("127.0.0.1", node.admin)).is_ok()
+                    && node.call("GET", "sys/health", None).0 == 200
+            };
+            if let Some(leader) = self.nodes.iter().find(leads) {
+                return leader;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "no node leads");
+        }
     }
 }
 

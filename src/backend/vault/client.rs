@@ -32,6 +32,7 @@ use rustify::endpoint::Endpoint;
 
 pub(crate) use self::answer::Answer;
 use super::config::VaultConfig;
+use super::mount::ReadHealth;
 use super::tls::Certificates;
 use super::token::{Token, TokenSlot};
 use crate::error::{ConfigErrors, VaultError};
@@ -205,8 +206,7 @@ impl Client {
     }
 
     async fn health_of(&self, index: usize) -> NodeHealth {
-        let endpoint = vaultrs::api::sys::requests::ReadHealthRequest::default();
-        let response = self.exchange(index, None, &endpoint).await;
+        let response = self.exchange(index, None, &ReadHealth {}).await;
         match response.map(|response| response.status().as_u16()) {
             Ok(200) => NodeHealth::Active,
             Ok(429) => NodeHealth::Standby,

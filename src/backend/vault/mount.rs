@@ -1,4 +1,5 @@
-//! What is mounted where.
+//! What is mounted where, and how a node is: requests that `vaultrs` does not have as they are
+//! needed here.
 
 use rustify_derive::Endpoint;
 
@@ -14,6 +15,11 @@ struct DescribeMount {
     #[endpoint(skip)]
     mount: String,
 }
+
+/// `sys/health`: the answer's status tells how the node is. `vaultrs` asks for other statuses.
+#[derive(Debug, Endpoint)]
+#[endpoint(path = "sys/health")]
+pub(super) struct ReadHealth {}
 
 /// The mount `mount`, as Vault describes it.
 ///

@@ -2,7 +2,7 @@
 
 mod damage;
 #[path = "../../../tests/vault/fixture.rs"]
-#[allow(dead_code, reason = "shared with the tests of the interface")]
+#[allow(clippy::disallowed_methods, dead_code, reason = "shared with the tests of the interface")]
 pub(crate) mod fixture;
 mod nodes;
 
