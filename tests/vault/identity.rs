@@ -218,7 +218,7 @@ async fn a_token_file_that_is_replaced_is_adopted_while_running() {
     load.go_on(8).await;
     // Nothing new is there to rotate to, and that harms nobody.
     let same = kms.rotate_credentials(false).await.unwrap_err();
-    assert_eq!(same.to_string().contains("no other"), true, "{same}");
+    assert!(same.to_string().contains("no other"), "{same}");
     put(&site.server.token(&policy, "1h"));
     let logins = || kms.status().vault.unwrap().identity.logins;
     within(Duration::from_secs(20), async || logins() == 2).await;
