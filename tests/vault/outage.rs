@@ -85,9 +85,8 @@ async fn an_engine_on_a_sealed_vault_says_so_and_goes_on_when_it_is_unsealed() {
         let made = kms.generate_data_key(&id("default"), spec, &context("a")).await.unwrap();
         server.done("PUT", "sys/seal", &serde_json::json!({}));
         let change = kms.change_key(&id("default"), Mutation::Disable).await.unwrap_err();
-        let is_typed = |error: &Error| match error {
-            Error::Vault(VaultError::Sealed | VaultError::Paused { .. }) => true,
-            _ => false,
+        let is_typed = |error: &Error| {
+            matches!(error, Error::Vault(VaultError::Sealed | VaultError::Paused { .. }))
         };
         assert!(is_typed(&change), "{change:?}");
         let used = kms.decrypt_data_key(&made.wrapped, &context("a")).await;
