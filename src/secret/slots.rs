@@ -267,22 +267,22 @@ impl Slot {
     fn write(&self, key: &[u8]) {
         let (words, rest) = key.as_chunks();
         for (word, bytes) in self.words.iter().zip(words) {
-            word.store(u64::from_be_bytes(*bytes), Ordering::Relaxed);
+            word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
         }
         if let Some(word) = self.words.get(words.len()) {
             let mut last = [0; 8];
             last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            word.store(u64::from_be_bytes(last), Ordering::Relaxed);
+            word.store(u64::from_ne_bytes(last), Ordering::Relaxed);
         }
     }
 
     fn read(&self, out: &mut [u8]) {
         let (words, rest) = out.as_chunks_mut();
         for (word, bytes) in self.words.iter().zip(&mut *words) {
-            *bytes = word.load(Ordering::Relaxed).to_be_bytes();
+            *bytes = word.load(Ordering::Relaxed).to_ne_bytes();
         }
         if let Some(word) = self.words.get(words.len()) {
-            let last = word.load(Ordering::Relaxed).to_be_bytes();
+            let last = word.load(Ordering::Relaxed).to_ne_bytes();
             rest.iter_mut().zip(last).for_each(|(to, from)| *to = from);
         }
     }
