@@ -79,7 +79,6 @@ impl Lifecycle {
         } else {
             (Machine::new(), Vec::new())
         };
-        let seen = plane.gate.latest_shut();
         Self {
             plane,
             trail,
@@ -94,7 +93,7 @@ impl Lifecycle {
             build_errors: HashMap::new(),
             askers: HashMap::new(),
             next_asker: 0,
-            seen,
+            seen: ShutTicket::NONE,
             replaced: None,
             inherited,
             _obituary: obituary,
@@ -130,7 +129,7 @@ impl Lifecycle {
         }
     }
 
-    /// Makes the gate's refusals say what state the engine is in.
+    /// Makes the gate's refusals say what state the engine is in, where that keeps it shut.
     pub(super) fn relabel(&mut self, phase: Phase) {
         match phase {
             Phase::Running | Phase::Frozen(_) => {}
@@ -139,7 +138,7 @@ impl Lifecycle {
             | Phase::NotConfigured
             | Phase::Starting
             | Phase::Stopped => {
-                self.seen = self.plane.gate.shut(Scope::All, phase.refusal_code());
+                self.plane.gate.relabel(phase.refusal_code());
             }
         }
     }
@@ -174,7 +173,8 @@ impl Lifecycle {
             Effect::Adopt { attempt, generation } => self.adopt(context, attempt, generation),
             Effect::Shut(scope) => {
                 let code = self.machine.phase().refusal_code();
-                self.seen = self.plane.gate.shut(gate_scope(scope), code);
+                // No ticket: `seen` says what others have told, and nothing else.
+                self.plane.gate.shut_by_opener(gate_scope(scope), code);
             }
             Effect::Open => {
                 // False if a later shut came: then its message is on the way.

@@ -191,14 +191,16 @@ impl Drop for Engine {
             let _ = plane.audit.accept_brake(stripe_of_thread(), &stop, now);
         }
         // Closing withdraws the keys that sections under way still use: those end first.
-        let quiet = block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).is_some();
-        if quiet {
+        let quiesce = || block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned());
+        if quiesce().is_some() {
             // The store is closed and its lock given back before the threads go.
             let _ = ports.backend.tell(Close);
         }
         // It joins them.
         drop(self.threads.take());
-        if quiet {
+        // A start that was asked for meanwhile may have opened; nobody is left who opens now.
+        plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
+        if quiesce().is_some() {
             self.kms.shared.wipe();
         } else {
             let sections = plane.gate.inside();
@@ -438,3 +440,6 @@ fn block_on_within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
