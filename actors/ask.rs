@@ -20,7 +20,7 @@ use crate::envelope::{DataKeySpec, WrappedKey};
 use crate::error::{Error, LifecycleError};
 use crate::key::{KeyDescription, KeyId, KeyPage, Mutation, VersionDescription};
 use crate::plane::TryError;
-use crate::status::{FreezeScope, StartReport, Status, StopReport};
+use crate::status::{FreezeReport, FreezeScope, StartReport, Status, StopReport};
 
 use super::backend::MutationReport;
 
@@ -317,7 +317,7 @@ asks! {
     FreezeEngine {
         /// What is refused.
         scope: FreezeScope,
-    } -> () = |m, kms| Answer::Later(Box::pin(kms.freeze(m.scope)));
+    } -> FreezeReport = |m, kms| Answer::Later(Box::pin(kms.freeze(m.scope)));
 
     /// [`Kms::thaw`].
     ThawEngine {} -> () = |_m, kms| later!(kms, |kms| kms.thaw());

@@ -447,6 +447,12 @@ pub enum LifecycleError {
     /// The backend does not close within the deadline; the engine stays closed until it does.
     #[error("the backend does not close in time; the engine stays closed until it does")]
     BackendHung,
+    /// The host handed a secret in with the configuration, and the last stop wiped it (guarantee 6):
+    /// configure the engine again before it is started.
+    #[error(
+        "the root key that the host handed in was wiped when the engine stopped; configure it again"
+    )]
+    SecretWiped,
     /// Permits did not come back within their second; the engine stays closed.
     #[error("{0} permits did not come back in time; the engine stays closed until they do")]
     Stuck(u64),

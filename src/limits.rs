@@ -109,6 +109,10 @@ pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
 /// How long `Stop` lets operations under way finish unless told otherwise.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long `Stop` waits at least for its backend to close, however soon it cuts what is under way:
+/// a change of a key may be on its way to the disk.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
 /// How long a call may wait for the audit sink before it is refused.
 pub const AUDIT_DEADLINE: Duration = Duration::from_secs(2);
 

@@ -128,6 +128,27 @@ impl StartReport {
     }
 }
 
+/// What a freeze came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct FreezeReport {
+    /// What is refused from now on.
+    pub scope: FreezeScope,
+    /// Sections under way when the gate was shut; each has ended.
+    pub in_flight: u64,
+    /// From the command to the end of the last one, and of a change that was under way.
+    pub took: Duration,
+    /// Whether the freeze is in the audit trail; it is not where the sink is down (guarantee 4).
+    pub audited: bool,
+}
+
+impl FreezeReport {
+    pub(crate) fn new(scope: FreezeScope, in_flight: u64, took: Duration) -> Self {
+        // Whoever records it says so.
+        Self { scope, in_flight, took, audited: false }
+    }
+}
+
 /// What a stop came to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]

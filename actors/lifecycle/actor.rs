@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::state::{Answer, Asker, Command, Effect, InFlight, Machine, Refusal};
 use crate::actors::audit::Trail;
-use crate::actors::backend::{Abandon, BackendActor, Candidate, CloseReplaced};
+use crate::actors::backend::{Abandon, Adopted, BackendActor, Candidate, CloseReplaced};
 use crate::actors::port::{Begun, Port};
 use crate::actors::watch::Obituary;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
@@ -17,13 +17,15 @@ use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown};
 use crate::gate::{Scope, ShutTicket};
 use crate::plane::{Generation, Plane};
-use crate::status::{FreezeScope, Phase, StartReport, Status, StopReport};
+use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, Status, StopReport};
 
 /// Owns the state machine and the gate's lever.
 pub(crate) struct Lifecycle {
     pub(super) plane: Arc<Plane>,
     pub(super) trail: Trail,
     pub(super) backend: Port<BackendActor>,
+    /// What a backend that is built again would open.
+    pub(super) adopted: Adopted,
     pub(super) machine: Machine,
     pub(super) numbers: Arc<Numbers>,
     /// What the next start uses.
@@ -57,6 +59,7 @@ pub(crate) struct Numbers {
 /// Who is answered, by kind of answer.
 pub(super) enum Reply {
     Done(oneshot::Sender<Result<(), Error>>),
+    Frozen(oneshot::Sender<Result<FreezeReport, Error>>),
     Started(oneshot::Sender<Result<StartReport, Error>>),
     Stopped(oneshot::Sender<Result<StopReport, Error>>),
 }
@@ -68,6 +71,7 @@ impl Lifecycle {
         plane: Arc<Plane>,
         trail: Trail,
         backend: Port<BackendActor>,
+        adopted: Adopted,
         numbers: Arc<Numbers>,
         obituary: Obituary,
     ) -> Self {
@@ -83,6 +87,7 @@ impl Lifecycle {
             plane,
             trail,
             backend,
+            adopted,
             machine,
             numbers,
             config: None,
@@ -186,6 +191,12 @@ impl Lifecycle {
                 self.replaced = None;
                 let _ = self.backend.tell(CloseReplaced);
             }
+            Effect::ForgetSecrets => {
+                let holds_secret = |config: &mut Arc<Config>| config.backend.holds_secret();
+                if self.config.take_if(holds_secret).is_some() {
+                    self.machine.forgot_secret();
+                }
+            }
             Effect::Wake { round, at } => {
                 let after = at.since(self.plane.clock.boot());
                 context.run_later(after, move |actor, context| {
@@ -200,6 +211,9 @@ impl Lifecycle {
             Effect::Answer(asker, answer) => {
                 match (self.askers.remove(&asker), answer) {
                     (Some(Reply::Done(reply)), Answer::Done) => drop(reply.send(Ok(()))),
+                    (Some(Reply::Frozen(reply)), Answer::Frozen(report)) => {
+                        drop(reply.send(Ok(report)));
+                    }
                     (Some(Reply::Started(reply)), Answer::Started(report)) => {
                         drop(reply.send(Ok(report)));
                     }
@@ -207,7 +221,10 @@ impl Lifecycle {
                         drop(reply.send(Ok(report)));
                     }
                     // An asker that has gone, or a bug that its dropped reply tells of.
-                    (_, Answer::Done | Answer::Started(_) | Answer::Stopped(_)) => {}
+                    (
+                        _,
+                        Answer::Done | Answer::Frozen(_) | Answer::Started(_) | Answer::Stopped(_),
+                    ) => {}
                 }
             }
             Effect::Refuse(asker, refusal) => {
@@ -221,6 +238,7 @@ impl Lifecycle {
                 };
                 match self.askers.remove(&asker) {
                     Some(Reply::Done(reply)) => drop(reply.send(Err(error))),
+                    Some(Reply::Frozen(reply)) => drop(reply.send(Err(error))),
                     Some(Reply::Started(reply)) => drop(reply.send(Err(error))),
                     Some(Reply::Stopped(reply)) => drop(reply.send(Err(error))),
                     None => {}
@@ -234,6 +252,7 @@ impl Lifecycle {
             | Effect::Quiesce { .. }
             | Effect::Close { .. }
             | Effect::CloseReplaced { .. }
+            | Effect::ForgetSecrets
             | Effect::Wake { .. } => {}
         }
     }

@@ -46,8 +46,12 @@ impl Lifecycle {
     /// Wipes what callers hold, then closes the backend.
     pub(super) fn close(&mut self, context: &mut Context<Self>, round: u64) {
         let wiped = self.wipe();
+        // Whatever is built in the backend's place from here on opens nothing.
+        self.adopted.forget();
         let closed = closed(self.backend.clone(), self.trail.timer().clone());
         context.spawn(closed.into_actor(self).map(move |(), actor, context| {
+            // Once more: what it had adopted last, before it heard of this, and was lost with.
+            actor.adopted.forget();
             // What a change that was under way drew last.
             actor.plane.random.wipe();
             actor.apply(context, Command::Closed { round, wiped });
@@ -68,7 +72,7 @@ impl Lifecycle {
     }
 }
 
-/// Has the backend closed, or whatever is built in its place: a successor opens what was in use.
+/// Has the backend closed, or whatever is built in its place.
 async fn closed(backend: Port<BackendActor>, timer: Timer) {
     loop {
         let pause = match backend.ask(Close, CLOSE_DEADLINE).await {

@@ -1,7 +1,8 @@
 //! Messages to commands, answers to replies.
 
-use actix::{AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use std::sync::Arc;
+
+use actix::{AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 
 use super::actor::{Lifecycle, Reply};
 use super::messages::{ActorLost, Configure, Freeze, Reconfigure, Start, Stop, Thaw};
@@ -9,7 +10,7 @@ use super::state::Command;
 use crate::actors::port::Delivery;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef};
 use crate::error::{Error, OutcomeUnknown};
-use crate::status::{Phase, StartReport, StopReport};
+use crate::status::{FreezeReport, Phase, StartReport, StopReport};
 
 /// The answer to a command that gives: where its outcome is not in the trail, its sender must look
 /// before it relies on it (guarantee 4).
@@ -90,11 +91,12 @@ impl Handler<Delivery<Freeze>> for Lifecycle {
         self.seen = self.seen.max(shut);
         let command = |asker| Command::Freeze { scope, asker };
         let who = (Operation::Freeze, caller);
-        let answer = self.ask(context, begun, who, Reply::Done, command);
+        let answer = self.ask(context, begun, who, Reply::Frozen, command);
         // Where it was refused, the shut of its sender left the wrong reason.
         self.relabel(self.machine.phase());
         let answer = async {
-            let _ = done.send(answer.await.0);
+            let (answer, audited) = answer.await;
+            let _ = done.send(answer.map(|report| FreezeReport { audited, ..report }));
         };
         context.spawn(answer.into_actor(self));
     }

@@ -15,7 +15,8 @@
 //! 4. A state that yields keys is left only after quiescence: `Frozen` is entered by `Quiet`,
 //!    `Stopped` and `Failed` only once nothing is under way and the backend is closed. A candidate
 //!    that is being built holds keys too.
-//! 5. What a swap replaced is closed once nobody uses it, whatever state the engine is in by then.
+//! 5. A stop forgets the secrets that the host handed in with its configuration (guarantee 6).
+//! 6. What a swap replaced is closed once nobody uses it, whatever state the engine is in by then.
 
 mod begin;
 mod end;
@@ -25,7 +26,8 @@ use core::time::Duration;
 
 use crate::clock::BootTime;
 use crate::error::{LifecycleError, Refused};
-use crate::status::{FreezeScope, Phase, StartReport, StopReport};
+use crate::limits::CLOSE_GRACE;
+use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
 
 /// Who waits for an answer: a number that the actor knows.
 pub(super) type Asker = u64;
@@ -84,6 +86,8 @@ pub(super) enum Effect {
     Close { round: u64 },
     /// Drop what the swap replaced.
     CloseReplaced { round: u64 },
+    /// Forget a configuration that holds a secret, and say so to the machine.
+    ForgetSecrets,
     /// Report `DeadlineDue` at that moment.
     Wake { round: u64, at: BootTime },
 }
@@ -92,6 +96,7 @@ pub(super) enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
     Done,
+    Frozen(FreezeReport),
     Started(StartReport),
     Stopped(StopReport),
 }
@@ -119,6 +124,8 @@ pub(super) struct Machine {
     state: State,
     /// The swap that was made and whose old generation may still be in use.
     replacing: Option<Replacing>,
+    /// The configuration held a secret of the host's and was forgotten.
+    forgot_secret: bool,
     /// The last generation that ran.
     generation: u64,
     attempts: u64,
@@ -140,6 +147,8 @@ enum State {
         scope: FreezeScope,
         round: u64,
         askers: Vec<Asker>,
+        began: BootTime,
+        in_flight: InFlight,
         /// So many sections did not end in time.
         stuck: Option<u64>,
     },
@@ -174,13 +183,22 @@ struct Drain {
     deadline: BootTime,
     in_flight: InFlight,
     quiet: bool,
+    /// Sections did not end in time: whoever asks from now on is told at once.
+    stuck: bool,
     /// Ends in `Failed` instead of `Stopped`.
     failure: Option<&'static str>,
 }
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Self { state: State::NotConfigured, replacing: None, generation: 0, attempts: 0, rounds: 0 }
+        Self {
+            state: State::NotConfigured,
+            replacing: None,
+            forgot_secret: false,
+            generation: 0,
+            attempts: 0,
+            rounds: 0,
+        }
     }
 
     /// A machine whose predecessor was lost, and what is to be done at once: it knows nothing of
@@ -211,6 +229,11 @@ impl Machine {
         self.generation
     }
 
+    /// The configuration is gone with the secret in it: a start needs another one.
+    pub(super) fn forgot_secret(&mut self) {
+        self.forgot_secret = true;
+    }
+
     /// Whether a candidate is being built or swapped in beside the running generation.
     pub(super) fn is_reconfiguring(&self) -> bool {
         self.replacing.is_some() || matches!(&self.state, State::Running { swap: Some(_) })
@@ -226,13 +249,15 @@ impl Machine {
         match command {
             Command::Configure(asker) => self.configure(asker),
             Command::Start(asker) => self.start(asker),
-            Command::Stop { drain, asker } => self.stop(now, in_flight, drain, asker),
-            Command::Freeze { scope, asker } => self.freeze(scope, asker),
+            Command::Stop { drain, asker } => {
+                self.stop(now, in_flight, drain.max(CLOSE_GRACE), asker)
+            }
+            Command::Freeze { scope, asker } => self.freeze(now, in_flight, scope, asker),
             Command::Thaw(asker) => self.thaw(asker),
             Command::Reconfigure(asker) => self.reconfigure(asker),
             Command::Built { attempt } => self.built(attempt),
             Command::BuildFailed { attempt, why } => self.build_failed(attempt, why),
-            Command::Quiet { round } => self.quiet(round),
+            Command::Quiet { round } => self.quiet(now, round),
             Command::Stuck { round, inside } => self.stuck(round, inside),
             Command::Closed { round, wiped } => self.closed(now, round, wiped),
             Command::DeadlineDue { round } => self.deadline_due(now, round),

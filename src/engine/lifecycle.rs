@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
-use crate::status::{FreezeScope, Phase, StartReport, StopReport};
+use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
 
 impl Kms {
     /// Gives the engine its configuration, which the next [`Self::start`] uses.
@@ -33,7 +33,9 @@ impl Kms {
     /// # Errors
     /// Whatever keeps the backend from opening; the engine has [`Failed`](Phase::Failed) then, and
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
-    /// apply or another command took over.
+    /// apply or another command took over, and
+    /// [`SecretWiped`](crate::error::LifecycleError::SecretWiped) where the host handed in the root
+    /// key itself: a stop wipes it, and [`Self::configure`] hands it in again.
     pub async fn start(&self) -> Result<StartReport, Error> {
         self.shared.check_process()?;
         // After a failure, whoever died too often is built again.
@@ -48,8 +50,8 @@ impl Kms {
     /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
     ///
     /// When this has answered `Ok`, no handle, lease or stream yields another byte of a key or of
-    /// plaintext, and no key is in the engine's memory (guarantees 1 and 6). The gate is shut
-    /// before this returns its future, and the engine stops whether or not that is ever polled.
+    /// plaintext, and no key is in the engine's memory (guarantees 1 and 6), not even a root key
+    /// that the host handed in with its configuration. The gate is shut before this returns its future, and the engine stops whether or not that is ever polled.
     ///
     /// # Errors
     /// [`LifecycleError::Stuck`](crate::error::LifecycleError) if a section does not end within a
@@ -59,7 +61,15 @@ impl Kms {
         self.stop_within(DRAIN_DEADLINE)
     }
 
-    /// [`Self::stop`] with a deadline for what is under way. A second call may only shorten it.
+    /// [`Self::stop`] with a deadline. A second call may only shorten it.
+    ///
+    /// Streams are cut as soon as what is inside the gate has left it, which takes microseconds:
+    /// each chunk needs the gate. `drain` is for what a stop waits for beyond that, a change of a
+    /// key on its way to the store and the store's close; [`CLOSE_GRACE`](crate::limits::CLOSE_GRACE)
+    /// at least.
+    ///
+    /// # Errors
+    /// As for [`Self::stop`].
     pub fn stop_within(
         &self,
         drain: Duration,
@@ -72,7 +82,8 @@ impl Kms {
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
-    /// before this returns its future, and stays shut whether or not that is ever polled.
+    /// before this returns its future, and stays shut whether or not that is ever polled. Like a
+    /// stop it is carried out where the audit sink is down, and its report says so.
     ///
     /// # Errors
     /// As for [`Self::stop`], and [`LifecycleError::NotNow`](crate::error::LifecycleError) unless
@@ -80,7 +91,7 @@ impl Kms {
     pub fn freeze(
         &self,
         scope: FreezeScope,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+    ) -> impl Future<Output = Result<FreezeReport, Error>> + Send + use<> {
         let gate_scope = match scope {
             FreezeScope::All => Scope::All,
             FreezeScope::Writes => Scope::Writes,

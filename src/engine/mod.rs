@@ -146,6 +146,7 @@ impl Engine {
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
+        let in_use = adopted.clone();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
             Ok(BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary))
@@ -164,8 +165,8 @@ impl Engine {
         let (p, t) = (Arc::clone(plane), trail.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
-            let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(Lifecycle::new(p, t, backend.clone(), Arc::clone(&numbers), obituary))
+            let (p, t, in_use) = (Arc::clone(&p), t.clone(), in_use.clone());
+            Ok(Lifecycle::new(p, t, backend.clone(), in_use, Arc::clone(&numbers), obituary))
         };
         watch.keep(ports.lifecycle.clone(), Place::Control, build, lost).await
     }

@@ -3,7 +3,7 @@
 use super::{
     Answer, Asker, Effect, Machine, Refusal, Replacing, StartReport, State, Swap, superseded,
 };
-use crate::error::Refused;
+use crate::error::{LifecycleError, Refused};
 
 impl Machine {
     pub(super) fn configure(&mut self, asker: Asker) -> Vec<Effect> {
@@ -12,7 +12,10 @@ impl Machine {
                 self.state = State::Stopped;
                 vec![Effect::Answer(asker, Answer::Done)]
             }
-            State::Stopped | State::Failed { .. } => vec![Effect::Answer(asker, Answer::Done)],
+            State::Stopped | State::Failed { .. } => {
+                self.forgot_secret = false;
+                vec![Effect::Answer(asker, Answer::Done)]
+            }
             State::Starting { .. }
             | State::Running { .. }
             | State::Freezing { .. }
@@ -26,6 +29,10 @@ impl Machine {
         match &self.state {
             State::NotConfigured => {
                 return vec![Effect::Refuse(asker, Refusal::Refused(Refused::NotConfigured))];
+            }
+            State::Stopped | State::Failed { .. } if self.forgot_secret => {
+                let refusal = Refusal::Lifecycle(LifecycleError::SecretWiped);
+                return vec![Effect::Refuse(asker, refusal)];
             }
             State::Stopped | State::Failed { .. } => {}
             State::Starting { attempt, asker } => {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::clock::BootTime;
 use crate::error::LifecycleError;
-use crate::status::{FreezeScope, StopReport};
+use crate::status::{FreezeReport, FreezeScope, StopReport};
 
 impl Machine {
     pub(super) fn stop(
@@ -19,7 +19,8 @@ impl Machine {
     ) -> Vec<Effect> {
         match &mut self.state {
             State::NotConfigured | State::Stopped => {
-                vec![Effect::Answer(asker, Answer::Stopped(StopReport::nothing()))]
+                let report = Answer::Stopped(StopReport::nothing());
+                vec![Effect::ForgetSecrets, Effect::Answer(asker, report)]
             }
             // What failed may have left something open.
             State::Failed { .. } => self.close(now, now.plus(drain), vec![asker], None),
@@ -32,15 +33,14 @@ impl Machine {
             State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
                 self.drain(now, in_flight, now.plus(drain), vec![asker], None)
             }
+            State::Draining(draining) if draining.stuck && !draining.quiet => {
+                let stuck = LifecycleError::Stuck(in_flight.sections);
+                vec![Effect::Refuse(asker, Refusal::Lifecycle(stuck))]
+            }
             State::Draining(draining) => {
                 draining.askers.push(asker);
                 draining.deadline = draining.deadline.min(now.plus(drain));
-                let round = draining.round;
-                let mut effects = vec![Effect::Wake { round, at: draining.deadline }];
-                if !draining.quiet {
-                    effects.push(Effect::Quiesce { round });
-                }
-                effects
+                vec![Effect::Wake { round: draining.round, at: draining.deadline }]
             }
         }
     }
@@ -59,7 +59,8 @@ impl Machine {
         effects.extend(self.end_waiting(by));
         self.rounds += 1;
         let round = self.rounds;
-        let drain = Drain { round, askers, began: now, deadline, in_flight, quiet: false, failure };
+        let (quiet, stuck) = (false, false);
+        let drain = Drain { round, askers, began: now, deadline, in_flight, quiet, stuck, failure };
         self.state = State::Draining(drain);
         effects.push(Effect::Quiesce { round });
         effects.push(Effect::Wake { round, at: deadline });
@@ -84,10 +85,11 @@ impl Machine {
             deadline,
             in_flight: InFlight::default(),
             quiet: true,
+            stuck: false,
             failure,
         });
         let wake = Effect::Wake { round, at: deadline };
-        vec![Effect::Shut(FreezeScope::All), Effect::Close { round }, wake]
+        vec![Effect::Shut(FreezeScope::All), Effect::ForgetSecrets, Effect::Close { round }, wake]
     }
 
     /// Ends what a state that yields keys still waits for.
@@ -110,18 +112,18 @@ impl Machine {
         }
     }
 
-    pub(super) fn quiet(&mut self, quiet: u64) -> Vec<Effect> {
+    pub(super) fn quiet(&mut self, now: BootTime, quiet: u64) -> Vec<Effect> {
         let mut effects = self.replaced(quiet);
         match &mut self.state {
-            State::Freezing { scope, round, askers, .. } if *round == quiet => {
-                let done = |asker| Effect::Answer(asker, Answer::Done);
+            State::Freezing { scope, round, askers, began, in_flight, .. } if *round == quiet => {
+                let report = FreezeReport::new(*scope, in_flight.sections, now.since(*began));
+                let done = |asker| Effect::Answer(asker, Answer::Frozen(report));
                 effects.extend(askers.drain(..).map(done));
-                let scope = *scope;
-                self.state = State::Frozen { scope };
+                self.state = State::Frozen { scope: report.scope };
             }
             State::Draining(drain) if drain.round == quiet && !drain.quiet => {
                 drain.quiet = true;
-                effects.push(Effect::Close { round: quiet });
+                effects.extend([Effect::ForgetSecrets, Effect::Close { round: quiet }]);
             }
             State::NotConfigured
             | State::Stopped
@@ -153,7 +155,10 @@ impl Machine {
                 *is_stuck = Some(inside);
                 askers
             }
-            State::Draining(drain) if drain.round == stuck && !drain.quiet => &mut drain.askers,
+            State::Draining(drain) if drain.round == stuck && !drain.quiet => {
+                drain.stuck = true;
+                &mut drain.askers
+            }
             State::NotConfigured
             | State::Stopped
             | State::Starting { .. }
