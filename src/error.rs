@@ -53,6 +53,27 @@ pub enum Error {
     Unreachable(&'static str),
 }
 
+impl Error {
+    /// The same for one more who waited for the same thing.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Self::Refused(refused) => Self::Refused(*refused),
+            Self::OutcomeUnknown(unknown) => Self::OutcomeUnknown(*unknown),
+            Self::Key(error) => Self::Key(error.clone()),
+            Self::Envelope(error) => Self::Envelope(*error),
+            Self::Context(error) => Self::Context(*error),
+            Self::Object(_) => Self::Unreachable("nobody waits for another's object"),
+            Self::Keystore(error) => Self::Keystore(error.clone()),
+            Self::Config(error) => Self::Config(error.clone()),
+            Self::Lifecycle(error) => Self::Lifecycle(error.clone()),
+            Self::AuditField(error) => Self::AuditField(*error),
+            Self::ApiMisuse(why) => Self::ApiMisuse(why),
+            Self::Randomness => Self::Randomness,
+            Self::Unreachable(why) => Self::Unreachable(why),
+        }
+    }
+}
+
 /// Nothing was done, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -92,6 +92,10 @@ pub const USE_LOT: u64 = 256;
 /// Messages waiting in one actor's mailbox. At 0.4 us each the last one waits under a millisecond.
 pub const MAILBOX_MAX: usize = 1024;
 
+/// Callers that wait for use counts of one key at once. The store answers in a few milliseconds;
+/// at five million wraps a second no more than this come meanwhile.
+pub const SUPPLY_WAITERS_MAX: usize = 64 * 1024;
+
 /// How long a message may wait for its answer unless its sender says otherwise.
 pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
 

@@ -53,6 +53,11 @@ impl Phase {
         }
     }
 
+    /// What is answered in this phase where there is no generation.
+    pub(crate) fn refusal(self) -> Refused {
+        refusal(self.refusal_code())
+    }
+
     /// What the gate answers in this phase, as the code that it keeps.
     pub(crate) fn refusal_code(self) -> u8 {
         match self {
@@ -108,7 +113,8 @@ pub struct Status {
     pub operations: u64,
     /// Whether the audit sink takes records.
     pub audit_healthy: bool,
-    /// Whether the reaper holds deletions because the wall clock jumped.
+    /// Whether the reaper holds deletions because the wall clock jumped: since it was first seen,
+    /// over stops and failures, until a [`start`](crate::Kms::start).
     pub clock_jump: bool,
 }
 

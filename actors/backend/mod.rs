@@ -18,11 +18,13 @@ mod messages;
 mod mutation;
 mod reads;
 mod state;
+mod supply;
 mod uses;
 
 pub(crate) use actor::{Adopted, BackendActor};
 pub use messages::MutationReport;
 pub(crate) use messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
-    OpenCandidate, ReserveUses, Settle,
+    OpenCandidate, Settle,
 };
+pub(crate) use supply::Supplies;

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
+use crate::actors::reaper::AcceptClock;
 use crate::audit::{Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
@@ -30,6 +31,10 @@ impl Kms {
     /// Opens the backend and then the gate. A later start or stop takes over from one that is under
     /// way.
     ///
+    /// Where deletions are held because the wall clock jumped
+    /// ([`Status::clock_jump`](crate::status::Status::clock_jump)), a start accepts the clock as it
+    /// is, also one of an engine that runs: look at the clock first.
+    ///
     /// # Errors
     /// Whatever keeps the backend from opening; the engine has [`Failed`](Phase::Failed) then, and
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
@@ -44,7 +49,10 @@ impl Kms {
         self.intend(Operation::Start).await?;
         let caller = self.caller.clone();
         let start = Start { seen, caller };
-        self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await
+        let report = self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await?;
+        // Not heard, deletions stay held, and the status says so.
+        let _ = self.shared.ports.reaper.ask(AcceptClock, ASK_DEADLINE).await;
+        Ok(report)
     }
 
     /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
@@ -151,6 +159,10 @@ impl Kms {
     /// Records that a command which gives is about to be carried out (guarantee 4).
     async fn intend(&self, operation: Operation) -> Result<(), Error> {
         self.shared.check_process()?;
+        if self.shared.trail.timer().is_gone() {
+            // The engine was dropped: nobody writes, and nobody would carry it out.
+            return Err(Refused::Stopped.into());
+        }
         let plane = &self.shared.plane;
         let record = RecordRef {
             stage: Stage::Intent,
