@@ -272,6 +272,11 @@ impl Actor for BackendActor {
 }
 
 impl Adopted {
+    /// Leaves a successor nothing to open.
+    pub(crate) fn forget(&self) {
+        self.set(None);
+    }
+
     pub(super) fn get(&self) -> Option<InUse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -19,11 +19,13 @@ mod mutation;
 mod reads;
 mod remote;
 mod state;
+mod supply;
 mod uses;
 
 pub(crate) use actor::{Adopted, BackendActor};
 pub use messages::MutationReport;
 pub(crate) use messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
-    OpenCandidate, ReserveUses, Settle, UseRemote, Work,
+    OpenCandidate, Settle, UseRemote, Work,
 };
+pub(crate) use supply::Supplies;

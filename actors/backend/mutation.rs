@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::messages::MutationReport;
+use super::supply::Errand;
 use crate::actors::audit::Trail;
+use crate::actors::port::Begun;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::backend::Backend;
 use crate::clock::WallTime;
@@ -39,7 +41,7 @@ pub(super) enum Kind {
     /// Somebody asked: audited.
     Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
-    Supply { done: oneshot::Sender<Result<(), Error>> },
+    Supply { errand: Errand, _begun: Begun },
 }
 
 /// A backend that is away with a change, and the table in which its keys are published.
@@ -108,7 +110,7 @@ impl Job {
     pub(super) fn fail(self, error: Error) {
         match self.kind {
             Kind::Asked { done, .. } => drop(done.send(Err(error))),
-            Kind::Supply { done } => drop(done.send(Err(error))),
+            Kind::Supply { errand, .. } => errand.done(Err(error)),
         }
     }
 }
@@ -276,7 +278,7 @@ async fn settled(plane: &Plane) -> Result<(), Error> {
 impl Job {
     fn answer(self, result: Result<(KeyDescription, bool), Error>, audited: Result<bool, Error>) {
         match self.kind {
-            Kind::Supply { done } => drop(done.send(result.map(|_| ()))),
+            Kind::Supply { errand, .. } => errand.done(result.map(|_| ())),
             Kind::Asked { done, .. } => {
                 // A change that is durable and whose outcome is not in the trail: the trail has its
                 // intent without an outcome, and the caller must look before it tries again.

@@ -1,9 +1,8 @@
 //! Use counts: the next block of a key's current version, reserved before callers draw from it.
 
-use actix::{Context, Handler, ResponseFuture};
-use tokio::sync::oneshot;
+use actix::{Context, Handler};
 
-use super::actor::{BackendActor, answered};
+use super::actor::BackendActor;
 use super::messages::ReserveUses;
 use super::mutation::{Job, Kind};
 use crate::actors::port::Delivery;
@@ -11,27 +10,20 @@ use crate::error::{Error, KeyError, Refused};
 use crate::key::{KeyId, KeyState, Mutation};
 
 impl Handler<Delivery<ReserveUses>> for BackendActor {
-    type Result = ResponseFuture<Result<(), Error>>;
+    type Result = ();
 
-    fn handle(
-        &mut self,
-        delivery: Delivery<ReserveUses>,
-        context: &mut Context<Self>,
-    ) -> Self::Result {
-        let (ReserveUses { id }, begun) = match delivery.begin() {
-            Ok(begun) => begun,
-            Err(error) => return Box::pin(async { Err(error) }),
+    fn handle(&mut self, delivery: Delivery<ReserveUses>, context: &mut Context<Self>) {
+        let Ok((ReserveUses { id, errand }, begun)) = delivery.begin() else {
+            return;
         };
-        let (done, answer) = oneshot::channel();
         match self.next_block(&id) {
             Ok(Some(mutation)) => {
-                let job = Job { id, mutation, kind: Kind::Supply { done } };
-                self.enqueue(context, job);
+                let kind = Kind::Supply { errand, _begun: begun };
+                self.enqueue(context, Job { id, mutation, kind });
             }
-            Ok(None) => drop(done.send(Ok(()))),
-            Err(error) => drop(done.send(Err(error))),
+            Ok(None) => errand.done(Ok(())),
+            Err(error) => errand.done(Err(error)),
         }
-        answered(begun, answer)
     }
 }
 

@@ -8,7 +8,9 @@ use futures_util::FutureExt;
 use super::{Backend, Mutated, VersionReach};
 use crate::clock::WallTime;
 use crate::error::{Error, KeyError};
-use crate::key::{KeyId, KeyPolicy, KeyState, KeyVersion, Mutation, VersionState};
+use crate::key::{
+    ConfirmedVersion, KeyId, KeyPolicy, KeyState, KeyVersion, Mutation, VersionState,
+};
 
 const NOW: WallTime = WallTime::from_millis(1_790_000_000_000);
 
@@ -61,7 +63,7 @@ async fn refusals_change_nothing(backend: &mut dyn Backend, id: &KeyId) {
         mutate(backend, id, &Mutation::CancelDeletion).await,
         mutate(backend, id, &Mutation::Destroy).await,
         mutate(backend, id, &Mutation::Retire(before.current().unwrap().version)).await,
-        mutate(backend, id, &Mutation::DestroyVersion(version(9000))).await,
+        mutate(backend, id, &Mutation::DestroyVersion(sure(version(9000)))).await,
         mutate(backend, id, &Mutation::ScheduleDeletion { days: 6 }).await,
     ];
     for refused in refused {
@@ -110,15 +112,19 @@ async fn versions_are_reached_as_the_flags_say(backend: &mut dyn Backend, id: &K
     match can.destroy_version {
         VersionReach::Any => destroys(backend, id, old, last).await,
         VersionReach::PrefixBelowLatest => {
-            let early = mutate(backend, id, &Mutation::DestroyVersion(old)).await;
+            let early = mutate(backend, id, &Mutation::DestroyVersion(sure(old))).await;
             assert!(matches!(early, Err(Error::Key(KeyError::Invalid { field: "version", .. }))));
             for number in 1..old.number() {
-                mutate(backend, id, &Mutation::DestroyVersion(version(number))).await.unwrap();
+                mutate(backend, id, &Mutation::DestroyVersion(sure(version(number))))
+                    .await
+                    .unwrap();
             }
             destroys(backend, id, old, last).await;
         }
         VersionReach::Nothing => {
-            assert!(is_unsupported(mutate(backend, id, &Mutation::DestroyVersion(old)).await));
+            assert!(is_unsupported(
+                mutate(backend, id, &Mutation::DestroyVersion(sure(old))).await
+            ));
         }
     }
 }
@@ -132,14 +138,14 @@ async fn retires(backend: &mut dyn Backend, id: &KeyId, old: KeyVersion) {
 }
 
 async fn destroys(backend: &mut dyn Backend, id: &KeyId, old: KeyVersion, last: KeyVersion) {
-    let record = mutate(backend, id, &Mutation::DestroyVersion(old)).await.unwrap().record;
+    let record = mutate(backend, id, &Mutation::DestroyVersion(sure(old))).await.unwrap().record;
     let version = record.version(old).unwrap();
     assert_eq!(version.state, VersionState::Destroyed);
     assert!(version.material.is_none());
-    assert!(!mutate(backend, id, &Mutation::DestroyVersion(old)).await.unwrap().changed);
+    assert!(!mutate(backend, id, &Mutation::DestroyVersion(sure(old))).await.unwrap().changed);
     let back = mutate(backend, id, &Mutation::Reinstate(old)).await;
     assert!(matches!(back, Err(Error::Key(KeyError::VersionDestroyed(_)))));
-    let current = mutate(backend, id, &Mutation::DestroyVersion(last)).await;
+    let current = mutate(backend, id, &Mutation::DestroyVersion(sure(last))).await;
     assert!(matches!(current, Err(Error::Key(KeyError::CurrentVersion(_)))));
 }
 
@@ -191,7 +197,7 @@ async fn nothing_but_uses_can_be_changed(backend: &mut dyn Backend, id: &KeyId) 
         Mutation::Enable,
         Mutation::Retire(version(1)),
         Mutation::Reinstate(version(1)),
-        Mutation::DestroyVersion(version(1)),
+        Mutation::DestroyVersion(sure(version(1))),
         Mutation::ScheduleDeletion { days: 7 },
         Mutation::SetDescription("new".to_owned()),
         Mutation::SetPolicy(KeyPolicy::new()),
@@ -277,4 +283,8 @@ async fn the_vault_backends_keep_the_contract() {
             assert_eq!(versions(there), versions(key));
         }
     }
+}
+
+fn sure(version: KeyVersion) -> ConfirmedVersion {
+    ConfirmedVersion::new(version, version).unwrap()
 }

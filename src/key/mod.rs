@@ -16,5 +16,5 @@ pub use record::{
     KeyDescription, KeyPage, KeyPolicy, KeyState, KeyVersion, VersionDescription, VersionState,
     VersionTag,
 };
-pub use transition::Mutation;
+pub use transition::{ConfirmedVersion, Mutation};
 pub(crate) use transition::{NewVersion, Outcome, apply};

@@ -11,9 +11,10 @@
 //! 2. A version's keys are shared between successive views of its key, so that a change of state
 //!    costs no key derivation and loses no use count.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use once_cell::race::OnceBox;
 
 use super::VersionTag;
 use super::uses::UseCounter;
@@ -244,6 +245,11 @@ impl KeyView {
         Some((current.version, &current.keys.as_ref()?.uses))
     }
 
+    /// The use count of a version.
+    pub(crate) fn uses(&self, version: KeyVersion) -> Option<&UseCounter> {
+        Some(&self.version(version)?.keys.as_ref()?.uses)
+    }
+
     fn version(&self, version: KeyVersion) -> Option<&VersionView> {
         let first = self.versions.first()?.version.number();
         let index = version.number().checked_sub(first)?;
@@ -268,7 +274,8 @@ pub(crate) struct VersionKeys {
     /// Absent where the backend keeps it: then this is used there.
     material: Option<Material>,
     /// Derived at the first use: a large store opens without deriving keys that nobody asks for.
-    wrap: OnceLock<AeadKey>,
+    /// Two threads may derive it at once; one of the two keys is wiped, and neither waits.
+    wrap: OnceBox<AeadKey>,
     pub(crate) uses: UseCounter,
 }
 
@@ -276,7 +283,7 @@ impl VersionKeys {
     fn new(version: &VersionRecord) -> Self {
         Self {
             material: version.material.clone(),
-            wrap: OnceLock::new(),
+            wrap: OnceBox::new(),
             uses: UseCounter::new(version.uses_reserved),
         }
     }
@@ -285,6 +292,6 @@ impl VersionKeys {
     #[inline]
     pub(crate) fn wrap(&self) -> Option<&AeadKey> {
         let material = self.material.as_ref()?;
-        Some(self.wrap.get_or_init(|| schedule::wrap_key(material)))
+        Some(self.wrap.get_or_init(|| Box::new(schedule::wrap_key(material))))
     }
 }

@@ -185,6 +185,8 @@ pub(crate) struct Call<'c> {
     /// The data key that the backend unwrapped, for who goes on with it in another section.
     held: Cell<Option<Arc<Held>>>,
     looked: bool,
+    /// The version of which a use was drawn.
+    drawn: Cell<Option<KeyVersion>>,
 }
 
 impl<'c> Call<'c> {
@@ -201,6 +203,7 @@ impl<'c> Call<'c> {
             given: Cell::new(None),
             held: Cell::new(None),
             looked: false,
+            drawn: Cell::new(None),
         }
     }
 
@@ -255,6 +258,11 @@ impl<'c> Call<'c> {
     pub(crate) fn runs_low(&self) {
         self.low.set(true);
     }
+
+    /// Says that a use of `version` was drawn.
+    pub(crate) fn has_drawn(&self, version: KeyVersion) {
+        self.drawn.set(Some(version));
+    }
 }
 
 impl Section<'_> {
@@ -294,7 +302,10 @@ impl Section<'_> {
             Ok(_) => Outcome::Succeeded,
             // What waits and comes again is recorded when it has come to something.
             Err(TryError::NeedsHop(_)) => return result,
-            Err(TryError::Failed(error)) => Outcome::Failed(audit::ErrorClass::from(error)),
+            Err(TryError::Failed(error)) => {
+                self.give_back(recording);
+                Outcome::Failed(audit::ErrorClass::from(error))
+            }
         };
         match (self.accept(recording, Stage::Outcome, outcome), result) {
             (Ok(()), result) => result,
@@ -310,7 +321,7 @@ impl Section<'_> {
     ///
     /// # Errors
     /// [`NeedsHop::AuditBuffer`] where it has no room, [`Refused::AuditUnavailable`] where the sink
-    /// is down.
+    /// is down. A use that the section drew is given back then: it comes again, or to nothing.
     #[inline]
     pub(crate) fn accept(
         &self,
@@ -341,9 +352,28 @@ impl Section<'_> {
                 }
                 Ok(())
             }
-            Err(Refused::Full { .. }) => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
-            Err(refused) => Err(refused.into()),
+            Err(refused) => {
+                self.give_back(recording);
+                match refused {
+                    Refused::Full { .. } => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
+                    refused => Err(refused.into()),
+                }
+            }
         }
+    }
+
+    /// Gives back the use that was drawn for what this section does not release.
+    #[cold]
+    fn give_back(&self, recording: &Recording<'_>) {
+        let (Some(key), Some(version)) = (recording.key, recording.call.drawn.take()) else {
+            return;
+        };
+        self.generation.keys.with(key, |cell| {
+            if let Some(uses) = cell.map(|cell| cell.view()).as_ref().and_then(|v| v.uses(version))
+            {
+                uses.give_back(self.stripe);
+            }
+        });
     }
 }
 
@@ -368,7 +398,9 @@ pub enum NeedsHop {
     DurableRecord,
     /// The key, or the version of it, is not known here: another engine may have made it since.
     KeyVersion,
-    /// The key's block of use counts is empty.
+    /// The key's block of use counts is empty. So it is at the first use of each key after a start:
+    /// a start writes nothing to the store, because it may be made only to read, and a block that
+    /// is reserved and not used counts as used.
     UseCounts,
 }
 

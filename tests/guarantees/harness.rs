@@ -51,8 +51,7 @@ impl Fixture {
         let mut config = store.config();
         change(&mut config);
         let sink = Sink::default();
-        let options =
-            EngineOptions { audit_sink: Box::new(sink.clone()), ..EngineOptions::default() };
+        let options = EngineOptions::new().with_audit_sink(sink.clone());
         let engine = Engine::launch(options).await.unwrap();
         let kms = engine.kms();
         kms.configure(config.clone()).await.unwrap();

@@ -204,7 +204,7 @@ impl<K: Keeper> VaultStore<K> {
         let (reach, number, is_reached): (_, _, fn(VersionState) -> bool) = match mutation {
             Mutation::Retire(number) => (K::CAPABILITIES.retire_version, *number, is_out_of_use),
             Mutation::DestroyVersion(number) => {
-                (K::CAPABILITIES.destroy_version, *number, is_destroyed)
+                (K::CAPABILITIES.destroy_version, number.version(), is_destroyed)
             }
             // The highest of those retired, or the rest would no longer be a prefix.
             Mutation::Reinstate(number) => {

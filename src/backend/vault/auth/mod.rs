@@ -50,6 +50,20 @@ pub enum VaultAuth {
 }
 
 impl VaultAuth {
+    /// Whether the host handed in a secret with it.
+    pub(crate) fn is_handed_in(&self) -> bool {
+        let is_given = |source: &SecretSource| matches!(source, SecretSource::Given(_));
+        match self {
+            Self::AppRole(role) => match &role.secret_id {
+                SecretId::Plain(secret) | SecretId::Wrapped(secret) => {
+                    is_given(secret) || is_given(&role.role_id)
+                }
+            },
+            Self::Kubernetes(account) => is_given(&account.token),
+            Self::Token(source) => is_given(source),
+        }
+    }
+
     /// The method's name in configuration and status.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::error::KeyError;
 use crate::key::table::KeyTable;
-use crate::key::{KeyVersion, VersionState};
+use crate::key::{ConfirmedVersion, KeyVersion, VersionState};
 
 /// What a new node says of the key `victim`, which is good for nothing, beside `default`, which is
 /// as it was.
@@ -194,7 +194,15 @@ async fn a_destruction_that_was_cut_off_is_finished_at_the_next_opening() {
     poorer.auth = given(&site.server.token(&without, "1h"));
     let poorer = Site { config: poorer, mounts: site.server.mounts(), ..site };
     let mut poor = poorer.open().await;
-    poor.mutate(&id("victim"), &Mutation::DestroyVersion(KeyVersion::FIRST), NOW).await.unwrap();
+    poor.mutate(
+        &id("victim"),
+        &Mutation::DestroyVersion(
+            ConfirmedVersion::new(KeyVersion::FIRST, KeyVersion::FIRST).unwrap(),
+        ),
+        NOW,
+    )
+    .await
+    .unwrap();
     let at = format!("{}/data/{}/k/kvictim/v/1", poorer.config.kv_mount, "portcullis");
     assert_eq!(site.server.call("GET", &at, None).0, 200);
     look(&mut *node).await;
