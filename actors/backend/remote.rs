@@ -132,6 +132,7 @@ impl BackendActor {
         // It was disabled or changed after the section that wants this: that looks again.
         let key = work.key().clone();
         live.directory.record(&key)?;
+        let keys = Arc::clone(&live.keys);
         let (call, stopped) = self.under_way.begin(&key);
         let work = carry_out(Arc::clone(&self.plane), remote, work);
         let work = or_stopped(work, stopped).into_actor(self);
@@ -143,11 +144,18 @@ impl BackendActor {
                     // A refusal is answered by dropping what would have answered.
                     let _ = actor.look_for(context, key, given, done);
                 }
+                // A swap has ended its store's session: the one in use is asked.
+                Err(_) if actor.is_replaced(&keys) => drop(done.send(Ok(Given::Again))),
                 // A caller that has gone needs no answer; its lease goes with it.
                 result => drop(done.send(result)),
             }
         }));
         Ok(())
+    }
+
+    /// Whether another store is in use than the one of `keys`.
+    fn is_replaced(&self, keys: &Arc<KeyTable>) -> bool {
+        self.live.as_ref().is_some_and(|live| !Arc::ptr_eq(&live.keys, keys))
     }
 
     fn names_unknown_version(&self, key: &KeyId, given: &Given) -> bool {
