@@ -1,0 +1,1 @@
+//! Objects under other keys and in other modes.
