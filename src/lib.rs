@@ -74,6 +74,7 @@
 //! |---|---|
 //! | a key to encrypt with | [`Kms::generate_data_key`], [`Kms::decrypt_data_key`] |
 //! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::open`] |
+//! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
