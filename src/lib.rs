@@ -151,7 +151,7 @@ pub use actors::ask::{Answer, Ask, Asker};
 pub use actors::backend::MutationReport;
 pub use engine::{DataKey, Engine, GeneratedDataKey, Kms};
 pub use error::Error;
-pub use object::Suite;
+pub use object::{ObjectName, PartNumber, Suite, UploadId};
 pub use plane::{NeedsHop, TryError};
 
 /// Messages that an engine answers: see [`Ask`].

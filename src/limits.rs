@@ -151,3 +151,9 @@ pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
 /// Plaintext bytes in a chunk of a sealed object (c2sp.org/chunked-encryption).
 pub const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Highest number of a part of an upload, as in S3.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+
+/// Longest id of an upload in bytes; those of S3 have up to 128.
+pub const UPLOAD_ID_BYTES_MAX: usize = 128;

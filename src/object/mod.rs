@@ -22,6 +22,7 @@
 #[cfg(feature = "testing")]
 pub mod bench;
 pub(crate) mod chunk;
+mod name;
 pub(crate) mod payload;
 pub(crate) mod pipe;
 #[cfg(test)]
@@ -33,5 +34,6 @@ mod window;
 
 pub use chunk::Suite;
 pub(crate) use chunk::{ChunkCipher, Header};
+pub use name::{ObjectName, PartNumber, UploadId};
 pub(crate) use pipe::Operation;
 pub(crate) use stream::{OpenReader, SealReader};

@@ -230,6 +230,15 @@ pub(super) fn cut(error: Arc<Error>) -> io::Error {
             ObjectError::DoesNotOpen | ObjectError::Malformed(_) | ObjectError::UnknownFormat(_),
         ) => ErrorKind::InvalidData,
         Error::Object(ObjectError::TooLong) => ErrorKind::FileTooLarge,
+        Error::Object(
+            ObjectError::Invalid { .. }
+            | ObjectError::RangeNotSatisfiable { .. }
+            | ObjectError::NoSuchPart(_)
+            | ObjectError::PartTableMissing
+            | ObjectError::PartOrder
+            | ObjectError::NeedsReseal,
+        ) => ErrorKind::InvalidInput,
+        Error::Object(ObjectError::CustomerKey(_)) => ErrorKind::PermissionDenied,
         Error::Key(_) | Error::Refused(_) => ErrorKind::PermissionDenied,
         Error::OutcomeUnknown(_)
         | Error::Envelope(_)

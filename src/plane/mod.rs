@@ -16,6 +16,7 @@ pub(crate) mod payload;
 #[cfg(feature = "testing")]
 pub(crate) mod stamps;
 pub(crate) mod stream;
+mod under_way;
 
 use core::cell::Cell;
 use core::fmt;
@@ -24,7 +25,9 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::audit::{self, AuditBuffers, Caller, Outcome, RecordRef, Release, Stage, Ticket};
+use crate::audit::{
+    self, AuditBuffers, Caller, Outcome, RecordRef, Release, Resource, Stage, Ticket,
+};
 use crate::backend::{BackendKind, Capabilities};
 use crate::clock::{BootTime, Clock};
 use crate::error::{Error, Refused};
@@ -241,7 +244,7 @@ impl Section<'_> {
             }
             Release::Accepted | Release::Durable => self.plane.clock.boot(),
         };
-        Ok(Recording { call, operation, began, key: None, version: None })
+        Ok(Recording { call, operation, began, key: None, version: None, resource: None })
     }
 
     /// Ends the record with what came of it, and lets that go only if the record was accepted.
@@ -294,6 +297,7 @@ impl Section<'_> {
             outcome,
             key: recording.key,
             key_version: recording.version,
+            resource: recording.resource,
             latency: now.since(recording.began),
             generation: self.generation.number,
             ..RecordRef::event(call.caller, recording.operation, clock.wall())
@@ -320,6 +324,7 @@ pub(crate) struct Recording<'r> {
     began: BootTime,
     pub(crate) key: Option<&'r str>,
     pub(crate) version: Option<KeyVersion>,
+    pub(crate) resource: Option<Resource<'r>>,
 }
 
 /// What a synchronous call cannot do by itself, and its asynchronous form awaits.

@@ -5,58 +5,24 @@
 
 use std::sync::Arc;
 
-use super::data_key::{Binding, Bound, WrappedUnder, name_key};
+use super::data_key::{Binding, Bound, name_key};
 use super::operations::{AsOperations, Operations, Registered};
-use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
-use crate::audit::{self, Caller, ErrorClass, Outcome, RecordRef, Stage};
+use super::under_way::{KeyUnderWay, UnderWay, begin_record};
+use super::{Call, Plane, Section, TryError, unreachable_failure};
+use crate::audit::{self, Outcome};
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Envelope, Purpose, WrappedKey};
-use crate::error::{Error, KeyError};
-use crate::gate::{Class, stripe_of_thread};
-use crate::key::table::KeyCell;
-use crate::key::{KeyId, KeyVersion, VersionTag};
+use crate::error::Error;
+use crate::gate::Class;
+use crate::key::KeyId;
 use crate::object::{ChunkCipher, Header, Operation, Suite};
 use crate::secret::StackKey;
 
-/// An object that is being sealed or opened.
+/// A stream that is being sealed or opened.
 pub(crate) struct StreamOperation {
-    plane: Arc<Plane>,
-    ticket: Registered,
-    caller: Caller,
-    class: Class,
-    key: KeyUnderWay,
+    under_way: UnderWay,
     /// What opening needs until the object's header has come.
     pending: Option<Pending>,
-    /// Whether the generation that it began in records what is done.
-    is_audited: bool,
-    ended: bool,
-}
-
-/// The master key version that a stream depends on.
-struct KeyUnderWay {
-    id: KeyId,
-    version: KeyVersion,
-    tag: VersionTag,
-    cell: Arc<KeyCell>,
-    /// The generation that the cell belongs to.
-    generation: u64,
-}
-
-impl KeyUnderWay {
-    /// Whether the stream may go on.
-    ///
-    /// After a swap to another store, that store's word counts where it has the key; where it has
-    /// not, nobody can have taken the key away, and the stream goes on with the data key it has.
-    fn check(&self, section: &Section<'_>, class: Class) -> Result<(), Error> {
-        let Self { version, tag, .. } = *self;
-        if section.generation.number == self.generation {
-            return self.cell.view().check_stream(class, version, tag);
-        }
-        section.generation.keys.with(&self.id, |cell| match cell.map(|cell| cell.view()) {
-            Some(view) if view.knows(version, tag) => view.check_stream(class, version, tag),
-            Some(_) | None => Ok(()),
-        })
-    }
 }
 
 struct Pending {
@@ -86,20 +52,12 @@ impl Plane {
             let mut record = section.record(call, audit::Operation::Seal)?;
             record.key = Some(key);
             let begun = section.seal_first(call, &ticket, key, suite, &bound);
-            record.version = begun.as_ref().ok().map(|begun| begun.0.version);
+            record.version = begun.as_ref().ok().map(|begun| begun.0.version());
             begin_record(section, &record, begun)
         })?;
         let (key, wrapped, header) = begun;
-        let operation = StreamOperation {
-            plane: Arc::clone(self),
-            ticket,
-            caller: call.caller.clone(),
-            class: Class::Write,
-            key,
-            pending: None,
-            is_audited: call.was_recorded(),
-            ended: false,
-        };
+        let under_way = UnderWay::new(self, call, ticket, Class::Write, key, None);
+        let operation = StreamOperation { under_way, pending: None };
         Ok((operation, wrapped, header))
     }
 
@@ -121,23 +79,13 @@ impl Plane {
             let mut data_key = StackKey::blank();
             let opened =
                 section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
-            let opened = opened.and_then(|WrappedUnder { version, tag }| {
-                let id = KeyId::new(envelope.named()?.key_id)?;
-                let (cell, generation) = (section.cell(&id)?, section.generation.number);
-                Ok(KeyUnderWay { id, version, tag, cell, generation })
-            });
+            let opened =
+                opened.and_then(|under| KeyUnderWay::of_envelope(section, &envelope, under));
             begin_record(section, &record, opened)
         })?;
-        Ok(StreamOperation {
-            plane: Arc::clone(self),
-            ticket,
-            caller: call.caller.clone(),
-            class: Class::Read,
-            key,
-            pending: Some(Pending { wrapped: wrapped.clone(), bound, suite }),
-            is_audited: call.was_recorded(),
-            ended: false,
-        })
+        let under_way = UnderWay::new(self, call, ticket, Class::Read, key, None);
+        let pending = Some(Pending { wrapped: wrapped.clone(), bound, suite });
+        Ok(StreamOperation { under_way, pending })
     }
 }
 
@@ -163,14 +111,7 @@ impl Section<'_> {
         let (cipher, header) = ChunkCipher::for_sealing(suite, data_key.expose(), salt, context)
             .map_err(unreachable_failure)?;
         ticket.begin(cipher)?;
-        let WrappedUnder { version, tag } = under;
-        let (cell, generation) = (self.cell(key)?, self.generation.number);
-        let key = KeyUnderWay { id: key.clone(), version, tag, cell, generation };
-        Ok((key, wrapped, header))
-    }
-
-    fn cell(&self, id: &str) -> Result<Arc<KeyCell>, TryError> {
-        self.generation.keys.with(id, |cell| cell.cloned()).ok_or(KeyError::NotFound.into())
+        Ok((KeyUnderWay::new(self, key, under)?, wrapped, header))
     }
 }
 
@@ -180,8 +121,7 @@ impl Operation for StreamOperation {
             return Ok(());
         };
         let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
-        let ticket = &self.ticket;
-        let begun = self.plane.section(Class::Read, |section| {
+        self.under_way.in_section(|section, ticket| {
             let (purpose, digest) = (Purpose::ObjectKey, &pending.bound.digest);
             let mut data_key = StackKey::blank();
             section.unwrap(&envelope, purpose, digest, &mut data_key)?;
@@ -189,76 +129,15 @@ impl Operation for StreamOperation {
             let key = data_key.expose();
             let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;
             Ok(ticket.begin(cipher)?)
-        });
-        begun.map_err(|error| self.cut(error))
+        })
     }
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        let (key, ticket, class) = (&self.key, &self.ticket, self.class);
-        let done = self.plane.section(class, |section| {
-            key.check(section, class)?;
-            Ok(ticket.with_cipher(work)?)
-        });
-        done.map_err(|error| self.cut(error))
+        self.under_way.with_cipher(work)
     }
 
     fn finished(&mut self, _plain_bytes: u64) {
-        self.end(Outcome::Succeeded);
-    }
-}
-
-impl StreamOperation {
-    fn cut(&mut self, error: TryError) -> Error {
-        let error = match error {
-            TryError::Failed(error) => error,
-            TryError::NeedsHop(_) => Error::Unreachable("a chunk waits for nothing"),
-        };
-        self.end(Outcome::Failed(ErrorClass::from(&error)));
-        error
-    }
-
-    /// Records the stream's end, once, without a permit: what cuts a stream is often a gate that is
-    /// shut. Its beginning was accepted before a byte of it was released, so an end that finds the
-    /// buffers full is counted and not waited for.
-    fn end(&mut self, outcome: Outcome) {
-        if core::mem::replace(&mut self.ended, true) || !self.is_audited {
-            return;
-        }
-        let operation = match self.class {
-            Class::Read => audit::Operation::Open,
-            Class::Write => audit::Operation::Seal,
-        };
-        let (clock, audit) = (&self.plane.clock, &self.plane.audit);
-        let record = RecordRef {
-            stage: Stage::Outcome,
-            outcome,
-            key: Some(&self.key.id),
-            key_version: Some(self.key.version),
-            generation: self.plane.status.load().generation,
-            ..RecordRef::event(&self.caller, operation, clock.wall())
-        };
-        let _ = audit.accept(stripe_of_thread(), &record, clock.boot());
-    }
-}
-
-impl Drop for StreamOperation {
-    fn drop(&mut self) {
-        self.end(Outcome::Failed(ErrorClass::Abandoned));
-    }
-}
-
-/// Records that a stream begins: its intent, or why it does not.
-fn begin_record<R>(
-    section: &Section<'_>,
-    record: &Recording<'_>,
-    begun: Result<R, TryError>,
-) -> Result<R, TryError> {
-    match begun {
-        Ok(begun) => {
-            section.accept(record, Stage::Intent, Outcome::Pending)?;
-            Ok(begun)
-        }
-        Err(error) => section.release(record, Err(error), |_| {}),
+        self.under_way.end(Outcome::Succeeded);
     }
 }
 
