@@ -15,6 +15,8 @@ pub(crate) trait Direction: 'static {
     const OUTPUT_BYTES: usize;
     /// Bytes behind a full chunk that must be seen before it may be turned.
     const AHEAD_BYTES: usize;
+    /// Whether a buffer is turned from its end to its front where it is turned in place.
+    const IS_BACKWARD: bool;
 
     /// How long the output of the last chunk is, if the input ends after `input` bytes. Those are
     /// fewer than a full chunk and the bytes ahead.
@@ -49,6 +51,7 @@ impl Direction for Seal {
     const OUTPUT_BYTES: usize = SEALED_CHUNK_BYTES;
     // A full chunk is never the last.
     const AHEAD_BYTES: usize = 0;
+    const IS_BACKWARD: bool = true;
 
     fn last(input: usize) -> Result<usize, ObjectError> {
         Ok(input + TAG_BYTES)
@@ -69,6 +72,7 @@ impl Direction for Open {
     // If just an empty last chunk follows, it is opened first: whoever stops reading at the known
     // length has still had the end authenticated.
     const AHEAD_BYTES: usize = TAG_BYTES + 1;
+    const IS_BACKWARD: bool = false;
 
     fn last(input: usize) -> Result<usize, ObjectError> {
         match input {

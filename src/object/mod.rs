@@ -1,11 +1,18 @@
 //! Sealing and opening objects.
 //!
 //! ```text
-//! chunk.rs    the format: keys, header, one chunk, sizes          no I/O, no state
-//! payload.rs  small payloads in one go                            one section of the gate
-//! pipe.rs     a stream as a state machine: bytes in, bytes out    no I/O, one section per step
-//! stream.rs   the pipe under `AsyncRead` and `std::io::Read`      I/O, nothing else
-//! window.rs   a buffer that is wiped
+//! chunk.rs      the format: keys, header, one chunk, sizes      no I/O, no state
+//! front.rs      suite and wrapped key before the header
+//! direction.rs  sealing and opening, as everything below sees them
+//! payload.rs    small objects in one go                         one section of the gate
+//! run.rs        many chunks, by one thread or by several        one section a chunk
+//! buffer.rs     whole objects from buffer to buffer, in place
+//! pipe.rs       a stream as a state machine: slices in and out  no I/O
+//! input.rs      readers and streams, what they lend
+//! stream.rs     the pipe under `AsyncRead`, `Stream`, `Read`    I/O, nothing else
+//! writer.rs     the pipe under `Write`
+//! workers.rs    the threads that help with large objects
+//! window.rs     a buffer that is wiped
 //! ```
 //!
 //! The format is C2SP chunked-encryption v1 (c2sp.org/chunked-encryption). Who may use a key, and
@@ -21,19 +28,29 @@
 
 #[cfg(feature = "testing")]
 pub mod bench;
+pub(crate) mod buffer;
 pub(crate) mod chunk;
+mod direction;
+pub(crate) mod front;
+mod input;
 mod name;
 pub(crate) mod payload;
 pub(crate) mod pipe;
 #[cfg(test)]
 mod probe;
+pub(crate) mod run;
 pub(crate) mod stream;
 #[cfg(test)]
 mod vectors;
 mod window;
+pub(crate) mod workers;
+pub(crate) mod writer;
 
 pub use chunk::Suite;
 pub(crate) use chunk::{ChunkCipher, Header};
+pub(crate) use direction::{Direction, Open, Seal};
+pub use input::{Buffered, Items, Lent};
+pub(crate) use input::{PollSource, ReadSource};
 pub use name::{ObjectName, PartNumber, UploadId};
 pub(crate) use pipe::Operation;
 pub(crate) use stream::{OpenReader, SealReader};

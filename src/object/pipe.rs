@@ -26,7 +26,7 @@ use super::chunk::{ChunkCipher, HEADER_BYTES, Header};
 use super::direction::{Direction, Open, Seal};
 use super::run::Run;
 use super::window::Window;
-use crate::error::{Error, ObjectError};
+use crate::error::Error;
 
 /// The engine's side of an object: its ticket, its key and the gate.
 pub(crate) trait Operation: Unpin {
@@ -64,6 +64,11 @@ pub(crate) trait Operation: Unpin {
 
     /// The stream ended well and its last byte was handed out. Called once.
     fn finished(&mut self, plain_bytes: u64);
+
+    /// The stream ended with `error`, which may be one that a section gave.
+    fn failed(&mut self, error: &Error) {
+        let _ = error;
+    }
 }
 
 /// An object on its way in one direction.
@@ -185,7 +190,10 @@ impl<D: Direction> Pipe<D> {
             State::Head => self.head(operation, input, ended, out),
             State::Body | State::Tail => self.body(operation, input, ended, out),
         };
-        let step = step.map_err(|error| self.cut(error))?;
+        let step = step.map_err(|error| {
+            operation.failed(&error);
+            self.cut(error)
+        })?;
         if matches!(self.state, State::Tail) && self.output.is_empty() {
             self.state = State::Ended;
             operation.finished(self.plain_bytes);
@@ -310,6 +318,7 @@ impl<D: Direction> Pipe<D> {
         if kept == 0 {
             return Err(error);
         }
+        operation.failed(&error);
         self.cut(error);
         Ok(step)
     }

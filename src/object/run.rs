@@ -38,8 +38,27 @@ pub(crate) trait Sections {
     fn section<T>(&self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error>;
 }
 
-/// Turns the chunks of `input`, the first of which has the number `first`, into `out`, on the
-/// caller's thread and as many of `pool` as there is work for. Both hold whole chunks, and as many.
+/// Turns the chunks of `input`, the first of which has the number `first`, into `out`. Both hold
+/// whole chunks, and as many.
+pub(crate) fn turn<D: Direction, S: Sections>(
+    sections: &S,
+    first: u64,
+    input: &[u8],
+    out: &mut [u8],
+) -> Run {
+    let mut done = 0;
+    let chunks = input.chunks_exact(D::INPUT_BYTES).zip(out.chunks_exact_mut(D::OUTPUT_BYTES));
+    for (number, (input, out)) in (first..).zip(chunks) {
+        let turned = sections.section(|cipher| D::turn(cipher, number, input, out));
+        if let Err(error) = turned.and_then(|turned| turned) {
+            return Run { done, end: Err(error) };
+        }
+        done += 1;
+    }
+    Run { done, end: Ok(()) }
+}
+
+/// The same, on the caller's thread and as many of `pool` as there is work for.
 pub(crate) fn turn_on<D: Direction, S: Sections + Sync>(
     pool: &ThreadPool,
     sections: &S,

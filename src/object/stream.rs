@@ -30,9 +30,9 @@ pin_project! {
         source: I,
         pipe: Pipe<D>,
         operation: O,
-        /// Room for the next item of a stream.
+        // Room for the next item of a stream.
         room: BytesMut,
-        /// Whether a stream of items has told its end.
+        // Whether a stream of items has told its end.
         told: bool,
     }
 }
@@ -223,7 +223,7 @@ impl Error {
 }
 
 /// `error` as reading or writing must answer with it.
-pub(super) fn cut(error: Arc<Error>) -> io::Error {
+pub(crate) fn cut(error: Arc<Error>) -> io::Error {
     let kind = match &*error {
         Error::Object(ObjectError::Io(error)) => error.kind(),
         Error::Object(
