@@ -31,6 +31,8 @@ pub mod bench;
 pub(crate) mod buffer;
 pub(crate) mod chunk;
 mod direction;
+#[cfg(test)]
+mod forms;
 pub(crate) mod front;
 mod input;
 mod name;
