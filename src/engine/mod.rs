@@ -33,13 +33,14 @@ use crate::config::Config;
 use crate::error::{Error, LifecycleError};
 use crate::gate::{Class, Scope, stripe_of_thread};
 use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE, REAP_INTERVAL};
+use crate::object::workers::Workers;
 use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
 
 pub use keys::Rewrapped;
 use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
-pub use objects::{Opened, Sealed};
+pub use objects::{OpenWriter, Opened, SealWriter, Sealed, plain_size, sealed_size};
 
 /// A key-management engine: its threads, and the way to them.
 ///
@@ -109,7 +110,8 @@ impl Engine {
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
         let homes = Homes::new(&plane);
-        let shared = Shared { plane, homes, ports, trail, watch, written, jumped };
+        let workers = Workers::default();
+        let shared = Shared { plane, homes, workers, ports, trail, watch, written, jumped };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -197,6 +199,8 @@ impl Drop for Engine {
             // The store is closed and its lock given back before the threads go.
             let _ = ports.backend.tell(Close);
         }
+        // What they work on has met the shut gate.
+        self.kms.shared.workers.close();
         // It joins them.
         drop(self.threads.take());
         if quiet {
@@ -234,6 +238,8 @@ pub struct Kms {
 struct Shared {
     plane: Arc<Plane>,
     homes: Homes,
+    /// Threads for large objects.
+    workers: Workers,
     ports: Ports,
     trail: Trail,
     watch: Watch,

@@ -32,7 +32,7 @@
 //!
 //! # 1. A sealed file
 //!
-//! What `portcullis seal` writes and [`Kms::seal`](crate::Kms::seal) gives:
+//! What `portcullis seal` writes and [`Kms::seal`](crate::Kms::seal) gives, as stream and as buffer:
 //!
 //! ```text
 //! length
@@ -176,10 +176,9 @@
 //!
 //! ## Small payloads
 //!
-//! What [`Kms::encrypt`](crate::Kms::encrypt) gives is `envelope || salt || commitment || chunks`:
-//! an envelope of purpose 4, then section 1 from the salt on, always with suite 1, with the
-//! canonical context of kind 5. Its plaintext is at most 65,536 bytes. There is no magic before the
-//! envelope's own.
+//! What [`Kms::encrypt`](crate::Kms::encrypt) gives is laid out as a sealed file (section 1), with
+//! three differences: it begins with `"PCSP"`, its envelope has purpose 4, and its canonical context
+//! is of kind 5. Its plaintext is at most 65,536 bytes.
 //!
 //! # 4. The keystore
 //!

@@ -1,12 +1,14 @@
-//! Walks under `tokio::io::AsyncRead`: over one reader, and over a source that is asked for one
-//! stretch after the other. Nothing but I/O happens here; what is promised stands in
-//! [`walk`](super::walk).
+//! Walks under `tokio::io::AsyncRead`, `futures::Stream` and `std::io::Read`: over one reader, and
+//! over a source that is asked for one stretch after the other. Nothing but I/O happens here; what
+//! is promised stands in [`walk`](super::walk).
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io::{self, ErrorKind};
 use std::vec;
 
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -14,7 +16,6 @@ use super::range::{Plan, SealedRange};
 use super::source::RangedSource;
 use super::stream::cut;
 use super::walk::{Reading, Walk};
-use crate::limits::CHUNK_BYTES;
 
 pin_project! {
     /// Reads a plan's sealed bytes from `R`, which ends with them, and gives the plaintext.
@@ -23,37 +24,31 @@ pin_project! {
         reader: R,
         walk: Walk,
         reading: O,
+        // Whether a stream of items has told its end.
+        told: bool,
     }
 }
 
 impl<R, O: Reading> WalkReader<R, O> {
     pub(crate) fn new(plan: Plan, reading: O, reader: R) -> Self {
-        Self { reader, walk: Walk::new(plan, true), reading }
+        Self { reader, walk: Walk::new(plan, true), reading, told: false }
     }
 }
 
-impl<R: AsyncRead, O: Reading> AsyncRead for WalkReader<R, O> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+impl<R: AsyncRead, O: Reading> WalkReader<R, O> {
+    /// Brings the input that the next step needs.
+    fn poll_input(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
-        while buf.remaining() > 0 {
-            while this.walk.wants_input() {
-                ready!(poll_feed(this.reader.as_mut(), u64::MAX, this.walk, cx));
-            }
-            if hand_out(this.walk, this.reading, buf)? {
-                break;
-            }
+        while this.walk.wants_input() {
+            ready!(poll_feed(this.reader.as_mut(), u64::MAX, this.walk, cx));
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 }
 
 impl<R: io::Read, O: Reading> io::Read for WalkReader<R, O> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Self { reader, walk, reading } = self;
+        let Self { reader, walk, reading, .. } = self;
         while !buf.is_empty() {
             while walk.wants_input() {
                 match reader.read(walk.room()) {
@@ -80,6 +75,8 @@ pin_project! {
         fetching: Fetching<S::Fetch, S::Reader>,
         walk: Walk,
         reading: O,
+        // Whether a stream of items has told its end.
+        told: bool,
     }
 }
 
@@ -96,7 +93,15 @@ impl<S: RangedSource, O: Reading> FetchReader<S, O> {
     pub(crate) fn new(plan: Plan, reading: O, source: S) -> Self {
         let stretches = plan.sealed().collect::<Vec<_>>().into_iter();
         let walk = Walk::new(plan, false);
-        Self { source, stretches, fetching: Fetching::Idle, walk, reading }
+        Self { source, stretches, fetching: Fetching::Idle, walk, reading, told: false }
+    }
+
+    /// Brings the input that the next step needs.
+    fn poll_input(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        while self.walk.wants_input() {
+            ready!(self.as_mut().poll_more(cx));
+        }
+        Poll::Ready(())
     }
 
     /// Brings more input to the walk, or nothing where only the state went on.
@@ -129,24 +134,62 @@ impl<S: RangedSource, O: Reading> FetchReader<S, O> {
     }
 }
 
-impl<S: RangedSource, O: Reading> AsyncRead for FetchReader<S, O> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while buf.remaining() > 0 {
-            while self.walk.wants_input() {
-                ready!(self.as_mut().poll_more(cx));
-            }
-            let this = self.as_mut().project();
-            if hand_out(this.walk, this.reading, buf)? {
-                break;
+macro_rules! reads {
+    (<$input:ident: $bound:ident> $reader:ident) => {
+        impl<$input: $bound, O: Reading> AsyncRead for $reader<$input, O> {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                while buf.remaining() > 0 {
+                    ready!(self.as_mut().poll_input(cx));
+                    let this = self.as_mut().project();
+                    // No more than one step gives: what is not initialised yet has to be.
+                    let len = buf.remaining().min(this.walk.gives());
+                    let room = buf.initialize_unfilled_to(len);
+                    let taken = this.walk.take(this.reading, room).map_err(cut)?;
+                    buf.advance(taken);
+                    if taken > 0 || this.walk.is_over() {
+                        break;
+                    }
+                }
+                Poll::Ready(Ok(()))
             }
         }
-        Poll::Ready(Ok(()))
-    }
+
+        impl<$input: $bound, O: Reading> Stream for $reader<$input, O> {
+            type Item = io::Result<Bytes>;
+
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Self::Item>> {
+                while !self.told {
+                    ready!(self.as_mut().poll_input(cx));
+                    let this = self.as_mut().project();
+                    let mut room = BytesMut::zeroed(this.walk.gives());
+                    let item = match this.walk.take(this.reading, &mut room) {
+                        Ok(0) => None,
+                        Ok(taken) => {
+                            room.truncate(taken);
+                            Some(Ok(room.freeze()))
+                        }
+                        Err(error) => Some(Err(cut(error))),
+                    };
+                    *this.told = this.walk.is_over() || matches!(item, Some(Err(_)));
+                    if item.is_some() {
+                        return Poll::Ready(item);
+                    }
+                }
+                Poll::Ready(None)
+            }
+        }
+    };
 }
+
+reads!(<R: AsyncRead> WalkReader);
+reads!(<S: RangedSource> FetchReader);
 
 /// Reads once, at most `most` bytes, into the walk; how many came.
 fn poll_feed<R: AsyncRead>(
@@ -170,17 +213,4 @@ fn poll_feed<R: AsyncRead>(
             Poll::Ready(0)
         }
     }
-}
-
-/// One step of the walk, into `buf`; whether the reader has an answer.
-fn hand_out<O: Reading>(
-    walk: &mut Walk,
-    reading: &mut O,
-    buf: &mut ReadBuf<'_>,
-) -> io::Result<bool> {
-    // No more than one step needs: what is not initialised yet has to be.
-    let len = buf.remaining().min(CHUNK_BYTES);
-    let taken = walk.take(reading, buf.initialize_unfilled_to(len)).map_err(cut)?;
-    buf.advance(taken);
-    Ok(taken > 0 || walk.is_over())
 }

@@ -136,6 +136,14 @@ impl Walk {
         }
     }
 
+    /// How many bytes the next [`take`](Self::take) may hand out: at most a chunk.
+    pub(crate) fn gives(&self) -> usize {
+        match self.output.len() {
+            0 => self.next().map_or(0, |(_, step)| step.take),
+            waiting => waiting,
+        }
+    }
+
     /// Where to read input to; not empty while input is wanted.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         self.input.room()
@@ -156,8 +164,8 @@ impl Walk {
         self.cut(Error::Object(ObjectError::Io(error)));
     }
 
-    /// Hands out bytes: how many were written to the front of `out`, which is not empty. None may
-    /// also mean that a chunk had nothing to hand out.
+    /// Hands out bytes: how many were written to the front of `out`. None may also mean that a
+    /// chunk had nothing to hand out.
     ///
     /// # Errors
     /// The one with which the walk was cut; the same at every later call.

@@ -154,10 +154,7 @@ impl Plane {
         let copied = self.section(Class::Read, |section| {
             section.plane.slots.read(lease, out).map_err(|_| Refused::Stale.into())
         });
-        copied.map_err(|error| match error {
-            TryError::Failed(error) => error,
-            TryError::NeedsHop(_) => Error::Unreachable("copying a lease waits for nothing"),
-        })
+        copied.map_err(TryError::into_waitless)
     }
 }
 

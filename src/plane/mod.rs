@@ -35,6 +35,7 @@ use crate::error::{Error, Refused};
 use crate::gate::{Class, Gate, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyId, KeyVersion};
+use crate::object::Suite;
 use crate::secret::fork::ForkSentinel;
 use crate::secret::random::RandomPool;
 use crate::secret::slots::Slots;
@@ -66,6 +67,14 @@ pub(crate) struct Generation {
     pub(crate) release: Release,
     pub(crate) default_key: Option<KeyId>,
     pub(crate) cloned_host: bool,
+    pub(crate) object_threads: usize,
+}
+
+impl Generation {
+    /// With which AEAD objects are sealed.
+    pub(crate) fn suite(&self) -> Suite {
+        if self.cloned_host { Suite::Aes256GcmSiv } else { Suite::Aes256Gcm }
+    }
 }
 
 impl Plane {
@@ -360,6 +369,16 @@ pub enum TryError {
     /// It failed.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+impl TryError {
+    /// The error of what has nothing to wait for: a chunk, a lease, what is recorded already.
+    pub(crate) fn into_waitless(self) -> Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::NeedsHop(_) => Error::Unreachable("a call waits that has nothing to wait for"),
+        }
+    }
 }
 
 macro_rules! failed_from {

@@ -5,29 +5,34 @@
 
 use std::sync::Arc;
 
+use rayon_core::ThreadPool;
+
 use super::data_key::{Binding, Bound, name_key};
 use super::operations::{AsOperations, Operations, Registered};
 use super::under_way::{KeyUnderWay, UnderWay, begin_record};
 use super::{Call, Plane, Section, TryError, unreachable_failure};
-use crate::audit::{self, Outcome};
-use crate::context::{ContextKind, EncryptionContext};
+use crate::audit::{self, ErrorClass, Outcome};
+use crate::context::{CanonicalContext, ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Envelope, Purpose, WrappedKey};
-use crate::error::Error;
+use crate::error::{Error, ObjectError};
 use crate::gate::Class;
 use crate::key::KeyId;
-use crate::object::{ChunkCipher, Header, Operation, Suite};
-use crate::secret::StackKey;
+use crate::limits::PARALLEL_BYTES_MIN;
+use crate::object::run::{self, Run, Sections};
+use crate::object::{ChunkCipher, Direction, Header, Operation, Suite};
+use crate::secret::{Secret, StackKey};
 
 /// A stream that is being sealed or opened.
 pub(crate) struct StreamOperation {
     under_way: UnderWay,
-    /// What opening needs until the object's header has come.
+    /// What opening needs, beside the data key in its ticket, until the object's header has come.
     pending: Option<Pending>,
+    /// Threads that may help with long runs.
+    help: Option<Arc<ThreadPool>>,
 }
 
 struct Pending {
-    wrapped: WrappedKey,
-    bound: Bound,
+    context: CanonicalContext,
     suite: Suite,
 }
 
@@ -57,12 +62,13 @@ impl Plane {
         })?;
         let (key, wrapped, header) = begun;
         let under_way = UnderWay::new(self, call, ticket, Class::Write, key, None);
-        let operation = StreamOperation { under_way, pending: None };
+        let operation = StreamOperation { under_way, pending: None, help: None };
         Ok((operation, wrapped, header))
     }
 
-    /// Begins to open the object whose key is in `wrapped`. The key is unwrapped now, so that what
-    /// does not open is known before a byte of the body is read.
+    /// Begins to open the object whose key is in `wrapped`. The key is unwrapped now and held by the
+    /// operation's ticket: what does not open is known before a byte of the body is read, and what
+    /// does goes on opening though another generation takes over before the header has come.
     pub(crate) fn begin_open(
         self: &Arc<Self>,
         call: &Call<'_>,
@@ -79,13 +85,16 @@ impl Plane {
             let mut data_key = StackKey::blank();
             let opened =
                 section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
-            let opened =
-                opened.and_then(|under| KeyUnderWay::of_envelope(section, &envelope, under));
+            let opened = opened.and_then(|under| {
+                let held = Secret::copy_of(data_key.expose()).ok_or(ObjectError::DoesNotOpen)?;
+                ticket.hold(held)?;
+                KeyUnderWay::of_envelope(section, &envelope, under)
+            });
             begin_record(section, &record, opened)
         })?;
         let under_way = UnderWay::new(self, call, ticket, Class::Read, key, None);
-        let pending = Some(Pending { wrapped: wrapped.clone(), bound, suite });
-        Ok(StreamOperation { under_way, pending })
+        let pending = Some(Pending { context: bound.canonical, suite });
+        Ok(StreamOperation { under_way, pending, help: None })
     }
 }
 
@@ -120,15 +129,11 @@ impl Operation for StreamOperation {
         let Some(pending) = self.pending.take() else {
             return Ok(());
         };
-        let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
-        self.under_way.in_section(|section, ticket| {
-            let (purpose, digest) = (Purpose::ObjectKey, &pending.bound.digest);
-            let mut data_key = StackKey::blank();
-            section.unwrap(&envelope, purpose, digest, &mut data_key)?;
-            let context = pending.bound.canonical.as_bytes();
-            let key = data_key.expose();
-            let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;
-            Ok(ticket.begin(cipher)?)
+        let Pending { context, suite } = pending;
+        self.under_way.in_section(|_, ticket| {
+            let context = context.as_bytes();
+            let begun = ticket.derive(|key| ChunkCipher::for_opening(suite, key, header, context));
+            Ok(begun?)
         })
     }
 
@@ -136,8 +141,35 @@ impl Operation for StreamOperation {
         self.under_way.with_cipher(work)
     }
 
+    fn run<D: Direction>(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        let help = self.help.as_deref().filter(|_| out.len() >= PARALLEL_BYTES_MIN);
+        match help {
+            Some(pool) => run::turn_on::<D, _>(pool, &*self, first, input, out),
+            None => run::turn::<D, _>(&*self, first, input, out),
+        }
+    }
+
     fn finished(&mut self, _plain_bytes: u64) {
         self.under_way.end(Outcome::Succeeded);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.under_way.end(Outcome::Failed(ErrorClass::from(error)));
+    }
+}
+
+impl Sections for StreamOperation {
+    fn section<T>(&self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
+        let done = self.under_way.pass(|_, ticket| Ok(ticket.with_cipher(work)?));
+        done.map_err(TryError::into_waitless)
+    }
+}
+
+impl StreamOperation {
+    /// Lets the threads of `pool` help with runs that are long enough. Only for forms that may
+    /// block their caller's thread.
+    pub(crate) fn helped_by(self, pool: Option<Arc<ThreadPool>>) -> Self {
+        Self { help: pool, ..self }
     }
 }
 

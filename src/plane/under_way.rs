@@ -112,16 +112,6 @@ impl UnderWay {
         }
     }
 
-    /// The ticket, which holds the cipher of the work.
-    pub(super) fn ticket(&self) -> &Registered {
-        &self.ticket
-    }
-
-    /// The plane on which it works.
-    pub(super) fn plane(&self) -> &Arc<Plane> {
-        &self.plane
-    }
-
     /// Runs `work` in a section of the gate, once the key's state allows it.
     ///
     /// # Errors
@@ -130,12 +120,18 @@ impl UnderWay {
         &mut self,
         work: impl FnOnce(&Section<'_>, &Registered) -> Result<T, TryError>,
     ) -> Result<T, Error> {
-        let (key, ticket, class) = (&self.key, &self.ticket, self.class);
-        let done = self.plane.section(class, |section| {
-            key.check(section, class)?;
-            work(section, ticket)
-        });
-        done.map_err(|error| self.cut(error))
+        self.pass(work).map_err(|error| self.cut(error))
+    }
+
+    /// The same for one of several threads that work on it: a refusal is not recorded.
+    pub(super) fn pass<T>(
+        &self,
+        work: impl FnOnce(&Section<'_>, &Registered) -> Result<T, TryError>,
+    ) -> Result<T, TryError> {
+        self.plane.section(self.class, |section| {
+            self.key.check(section, self.class)?;
+            work(section, &self.ticket)
+        })
     }
 
     /// Runs `work` with the cipher in a section of the gate.
@@ -151,10 +147,7 @@ impl UnderWay {
 
     /// Records that the work failed with `error`, which is given back.
     pub(super) fn cut(&mut self, error: TryError) -> Error {
-        let error = match error {
-            TryError::Failed(error) => error,
-            TryError::NeedsHop(_) => Error::Unreachable("a chunk waits for nothing"),
-        };
+        let error = error.into_waitless();
         self.end(Outcome::Failed(ErrorClass::from(&error)));
         error
     }

@@ -477,13 +477,13 @@ def open_chunks(file, suite, data_key, context, show):
 
 def open_sealed(file, form, keystore, pairs, show):
     """The plaintext, in pieces."""
-    suite = 1
-    if form == "file":
+    suite = None
+    if form != "data-key":
         head = file.read(6)
-        need(head[:4] == b"PCSF", "file: magic")
-        need(head[4:5] == b"\1", "file: format version")
+        need(head[:4] == {"file": b"PCSF", "payload": b"PCSP"}[form], form + ": magic")
+        need(head[4:5] == b"\1", form + ": format version")
         suite = int.from_bytes(head[5:], "big")
-        need(suite in SUITES, "file: suite")
+        need(suite in SUITES, form + ": suite")
     purpose, kind, fields = {
         "data-key": (1, 1, []),
         "file": (2, 2, [b"", b""]),

@@ -126,10 +126,7 @@ impl Kms {
         };
         drop(result);
         self.shared.trail.written(ticket).await?;
-        work(&Call::recorded(&self.caller)).map_err(|error| match error {
-            TryError::Failed(error) => error,
-            TryError::NeedsHop(_) => Error::Unreachable("what is recorded waits for nothing"),
-        })
+        work(&Call::recorded(&self.caller)).map_err(TryError::into_waitless)
     }
 }
 

@@ -7,6 +7,8 @@ use core::task::{Context, Poll};
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -18,8 +20,8 @@ use crate::error::{Error, ObjectError};
 use crate::key::KeyId;
 use crate::object::range::{Layout, Plan};
 use crate::object::{
-    ByteRange, Facts, FetchReader, Mode, ObjectName, PartNumber, Protection, RangedSource,
-    SealedRange, WalkReader,
+    Buffered, ByteRange, Facts, FetchReader, Mode, ObjectName, PartNumber, Protection,
+    RangedSource, SealedRange, WalkReader,
 };
 use crate::plane::object::read::{OpenedObject, ReadOperation};
 
@@ -117,7 +119,7 @@ impl StoredObject {
 
     /// Reads what `plan` is for. `reader` gives the plan's sealed ranges, one after the other, and
     /// ends with the last: for [`Self::whole`] that is all sealed bytes, parts in their order. The
-    /// result is an [`AsyncRead`] or an [`io::Read`], as `reader` is.
+    /// result is an [`AsyncRead`] and a [`Stream`], or an [`io::Read`], as `reader` is.
     ///
     /// # Errors
     /// [`Refused`](crate::error::Refused) if the engine does not run or was stopped since the
@@ -152,7 +154,7 @@ impl StoredObject {
         name: &ObjectName,
         context: &EncryptionContext,
         protection: Protection<'_>,
-    ) -> Result<SealedObject<RangedReader<S>>, Error> {
+    ) -> Result<SealedObject<Buffered<RangedReader<S>>>, Error> {
         let reader = self.read_from(self.whole()?, source).await?;
         self.kms.seal_object(name, context, protection, reader).await
     }
@@ -206,7 +208,8 @@ impl RangePlan {
 }
 
 pin_project! {
-    /// Plaintext of an object, opened as it is read from sealed bytes in their order.
+    /// Plaintext of an object, opened as it is read from sealed bytes in their order: `AsyncRead`,
+    /// or a `futures::Stream` of pieces of up to 16 KiB; `std::io::Read` where its input blocks.
     pub struct ObjectReader<R> {
         #[pin]
         reader: WalkReader<R, ReadOperation>,
@@ -214,20 +217,11 @@ pin_project! {
 }
 
 pin_project! {
-    /// Plaintext of an object, opened as it is read from sealed bytes that are fetched.
+    /// Plaintext of an object, opened as it is read from sealed bytes that are fetched:
+    /// `AsyncRead`, or a `futures::Stream` of pieces of up to 16 KiB.
     pub struct RangedReader<S: RangedSource> {
         #[pin]
         reader: FetchReader<S, ReadOperation>,
-    }
-}
-
-impl<R: AsyncRead> AsyncRead for ObjectReader<R> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.project().reader.poll_read(cx, buf)
     }
 }
 
@@ -237,15 +231,30 @@ impl<R: io::Read> io::Read for ObjectReader<R> {
     }
 }
 
-impl<S: RangedSource> AsyncRead for RangedReader<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.project().reader.poll_read(cx, buf)
-    }
+macro_rules! reads {
+    (<$input:ident: $bound:ident> $reader:ident) => {
+        impl<$input: $bound> AsyncRead for $reader<$input> {
+            fn poll_read(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
+                self.project().reader.poll_read(cx, buf)
+            }
+        }
+
+        impl<$input: $bound> Stream for $reader<$input> {
+            type Item = io::Result<Bytes>;
+
+            fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+                self.project().reader.poll_next(cx)
+            }
+        }
+    };
 }
+
+reads!(<R: AsyncRead> ObjectReader);
+reads!(<S: RangedSource> RangedReader);
 
 impl<R> fmt::Debug for ObjectReader<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,17 +6,21 @@ use core::task::{Context, Poll};
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_core::Stream;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Kms;
 use crate::context::EncryptionContext;
+use crate::engine::objects::{AnyError, reads};
 use crate::error::Error;
 use crate::key::KeyId;
 use crate::object::multipart::PartEntry;
+use crate::object::stream::Turning;
 use crate::object::{
-    CustomerKey, Facts, Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartTable,
-    Protection, SealReader, UploadId, UploadRecord,
+    Buffered, CustomerKey, Facts, Items, Mode, ObjectName, ObjectRecord, PartNumber, PartRecord,
+    PartTable, PollSource, Protection, ReadSource, Seal, UploadId, UploadRecord,
 };
 use crate::plane::Call;
 use crate::plane::object::Subject;
@@ -105,17 +109,43 @@ impl Upload {
     /// # Errors
     /// [`CustomerKeyError`](crate::error::CustomerKeyError) if the customer key is not that of the
     /// upload; otherwise as [`Kms::seal_object`].
-    pub async fn seal_part<R: AsyncRead>(
+    pub async fn seal_part<R>(
         &self,
         number: PartNumber,
         customer_key: Option<&CustomerKey>,
         reader: R,
-    ) -> Result<SealedPart<R>, Error> {
+    ) -> Result<SealedPart<Buffered<R>>, Error> {
+        self.seal_part_from(number, customer_key, Buffered::new(reader)).await
+    }
+
+    /// [`Self::seal_part`] of a stream of `Bytes`, sealed where they lie.
+    ///
+    /// # Errors
+    /// As [`Self::seal_part`].
+    pub async fn seal_part_stream<S, E>(
+        &self,
+        number: PartNumber,
+        customer_key: Option<&CustomerKey>,
+        stream: S,
+    ) -> Result<SealedPart<Items<S>>, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<AnyError>,
+    {
+        self.seal_part_from(number, customer_key, Items::new(stream)).await
+    }
+
+    async fn seal_part_from<I>(
+        &self,
+        number: PartNumber,
+        customer_key: Option<&CustomerKey>,
+        input: I,
+    ) -> Result<SealedPart<I>, Error> {
         let (plane, open) = (&self.kms.shared.plane, &self.open);
         let (operation, part) =
             self.kms.carry(None, |call| plane.begin_part(call, open, number, customer_key)).await?;
-        let reader = SealReader::new(reader, operation, &[], part.header());
-        Ok(SealedPart { reader, part })
+        let turning = Turning::sealing(input, operation, &[], part.header());
+        Ok(SealedPart { turning, part })
     }
 
     /// What `records` say of their parts: sizes, ETags, checksums.
@@ -174,37 +204,24 @@ pub struct CompletedUpload {
 }
 
 pin_project! {
-    /// A part that is sealed as it is read.
-    pub struct SealedPart<R> {
+    /// A part that is sealed as it is read: `AsyncRead`, or a `futures::Stream` of pieces of up to
+    /// 64 KiB; `std::io::Read` where its input blocks.
+    pub struct SealedPart<I> {
         #[pin]
-        reader: SealReader<R, SealOperation>,
+        turning: Turning<I, Seal, SealOperation>,
         part: NewPart,
     }
 }
 
-impl<R> SealedPart<R> {
+reads!(SealedPart);
+
+impl<I> SealedPart<I> {
     /// The record to store beside the part's sealed bytes, once all of them were read.
     ///
     /// # Errors
     /// As [`SealedObject::finish`](super::SealedObject::finish).
     pub fn finish(self, facts: &Facts) -> Result<PartRecord, Error> {
         self.part.finish(facts)
-    }
-}
-
-impl<R: AsyncRead> AsyncRead for SealedPart<R> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.project().reader.poll_read(cx, buf)
-    }
-}
-
-impl<R> fmt::Debug for SealedPart<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedPart").finish_non_exhaustive()
     }
 }
 

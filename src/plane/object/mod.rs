@@ -274,11 +274,3 @@ fn copy_key(from: &StackKey, out: &mut StackKey) -> Result<(), TryError> {
     out.resize(from.len()).map_err(unreachable_failure)?.copy_from_slice(from);
     Ok(())
 }
-
-/// The error of a section that records nothing and draws nothing.
-fn no_hop(error: TryError) -> Error {
-    match error {
-        TryError::Failed(error) => error,
-        TryError::NeedsHop(_) => Error::Unreachable("this waits for nothing"),
-    }
-}

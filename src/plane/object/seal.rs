@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{NewKeys, ObjectKeys, Protected, Subject, no_hop};
+use super::{NewKeys, ObjectKeys, Protected, Subject};
 use crate::audit::{self, Outcome};
 use crate::error::Error;
 use crate::gate::Class;
@@ -118,6 +118,6 @@ impl NewObject {
             let head = self.protected.head();
             Ok(Record::encode(&head, plain_size, body, &facts, |bytes| keys.mac(bytes)))
         });
-        made.map_err(no_hop)
+        made.map_err(TryError::into_waitless)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::seal::{SealOperation, SealedBytes};
-use super::{NewKeys, ObjectKeys, Subject, customer_input_key, no_hop, open_customer};
+use super::{NewKeys, ObjectKeys, Subject, customer_input_key, open_customer};
 use crate::audit::{self, Operation};
 use crate::envelope::{Envelope, WrappedKey};
 use crate::error::{Error, ObjectError};
@@ -270,6 +270,6 @@ impl NewPart {
             let facts = keys.seal_facts(PART_MAGIC, section.random()?, facts)?;
             Ok(Part::encode(&entry, &facts, |bytes| keys.mac(bytes)))
         });
-        made.map_err(no_hop)
+        made.map_err(TryError::into_waitless)
     }
 }
