@@ -73,6 +73,42 @@ async fn a_stop_cuts_every_reader_and_part_and_wipes_what_handles_hold() {
 }
 
 #[tokio::test]
+async fn sixty_four_readers_and_as_many_parts_are_all_cut_by_a_stop_within_a_chunk() {
+    let fixture = Fixture::for_load().await;
+    let kms = &fixture.kms;
+    let (name, context, plain) = (name("o"), context("a"), plaintext(300_000));
+    let parts: [(u32, &[u8]); 2] = [(1, &plain[..150_000]), (2, &plain[150_000..])];
+    let stored = put_parts(kms, &name, &context, Protection::SseS3, &parts).await;
+    let sealed = stored.sealed();
+    let upload = kms.create_upload(&name, &context, Protection::SseS3, None).await.unwrap();
+    let (mut readers, mut sealers) = (Vec::new(), Vec::new());
+    for nth in 0..64_u32 {
+        let object = open(kms, &name, &context, &stored, None).await.unwrap();
+        let mut reader = object.read(object.whole().unwrap(), &sealed[..]).await.unwrap();
+        let mut sealer = upload.seal_part(number(nth + 1), None, &plain[..]).await.unwrap();
+        // Some in the middle of a chunk, some at its border, some in the second part.
+        let far = nth as usize * 4096 + 1;
+        reader.read_exact(&mut vec![0; far]).await.unwrap();
+        sealer.read_exact(&mut vec![0; far]).await.unwrap();
+        readers.push(reader);
+        sealers.push(sealer);
+    }
+    let report = kms.stop().await.unwrap();
+    // A cipher and an object's key for each reader, a cipher for each part, the upload's key.
+    assert_eq!(report.keys_wiped, 64 * 3 + 1, "{report:?}");
+    for reader in &mut readers {
+        let cut = reader.read(&mut [0; 100_000]).await.unwrap_err();
+        assert_eq!(refusal(&cut), Some(Refused::Stopped));
+    }
+    for sealer in &mut sealers {
+        let cut = sealer.read(&mut [0; 100_000]).await.unwrap_err();
+        assert_eq!(refusal(&cut), Some(Refused::Stopped));
+    }
+    kms.start().await.unwrap();
+    assert!(get(kms, &name, &context, &stored, None).await.unwrap() == plain);
+}
+
+#[tokio::test]
 async fn a_record_that_was_not_made_before_a_stop_is_not_made_after() {
     let fixture = Fixture::running().await;
     let kms = &fixture.kms;

@@ -1,5 +1,7 @@
 //! Objects that are put whole.
 
+use bytes::Bytes;
+use futures_util::StreamExt;
 use portcullis::error::{CustomerKeyError, EnvelopeError, Error, ObjectError};
 use portcullis::key::KeyId;
 use portcullis::limits::{CHUNK_BYTES, PAYLOAD_BYTES_MAX};
@@ -237,4 +239,65 @@ async fn a_record_is_made_at_the_end_and_not_before() {
         kms.seal_object(&name("o"), &context("a"), Protection::SseS3, &plain[..]).await.unwrap();
     tokio::io::AsyncReadExt::read_exact(&mut sealing, &mut [0; 20_000]).await.unwrap();
     assert!(matches!(sealing.finish(&facts()), Err(Error::ApiMisuse(_))));
+}
+
+#[tokio::test]
+async fn every_form_of_putting_and_getting_gives_the_same_object() {
+    let fixture = Fixture::running().await;
+    let kms = &fixture.kms;
+    let (name, context) = (name("o"), context("a"));
+    for size in SIZES {
+        let plain = plaintext(size);
+        let pieces =
+            plain.chunks(10_007).map(|piece| Ok::<_, Error>(Bytes::copy_from_slice(piece)));
+        let items = futures_util::stream::iter(pieces);
+        let mut sealing =
+            kms.seal_object_stream(&name, &context, Protection::SseS3, items).await.unwrap();
+        let mut sealed = Vec::new();
+        while let Some(piece) = sealing.next().await {
+            sealed.extend(piece.unwrap());
+        }
+        let record = sealing.finish(&facts()).unwrap();
+        let object = kms.open_object(&name, &context, &record, None, None).await.unwrap();
+        let mut reader = object.read(object.whole().unwrap(), &sealed[..]).await.unwrap();
+        let mut read = Vec::new();
+        while let Some(piece) = reader.next().await {
+            let piece = piece.unwrap();
+            assert!(!piece.is_empty() && piece.len() <= CHUNK_BYTES);
+            read.extend(piece);
+        }
+        assert!(read == plain);
+        assert!(reader.next().await.is_none());
+
+        // Blocking, both ways.
+        let source = std::io::Cursor::new(&plain);
+        let mut sealing =
+            kms.seal_object(&name, &context, Protection::SseS3, source).await.unwrap();
+        let mut sealed = Vec::new();
+        std::io::Read::read_to_end(&mut sealing, &mut sealed).unwrap();
+        let record = sealing.finish(&facts()).unwrap();
+        let object = kms.open_object(&name, &context, &record, None, None).await.unwrap();
+        let source = std::io::Cursor::new(&sealed);
+        let mut reader = object.read(object.whole().unwrap(), source).await.unwrap();
+        let mut read = Vec::new();
+        std::io::Read::read_to_end(&mut reader, &mut read).unwrap();
+        assert!(read == plain);
+
+        // A stream tells its error once, and then its end.
+        if let Some(last) = sealed.last_mut() {
+            *last ^= 1;
+        }
+        let plan = object.whole().unwrap();
+        let mut reader = Box::pin(object.read_from(plan, &sealed[..]).await.unwrap());
+        let mut given = 0;
+        let error = loop {
+            match reader.next().await.expect("an error comes before the end") {
+                Ok(piece) => given += piece.len(),
+                Err(error) => break error,
+            }
+        };
+        assert!(given < size || size == 0);
+        assert!(matches!(Error::in_stream(&error), Some(Error::Object(_))));
+        assert!(reader.next().await.is_none());
+    }
 }
