@@ -74,6 +74,7 @@
 //! |---|---|
 //! | a key to encrypt with | [`Kms::generate_data_key`], [`Kms::decrypt_data_key`] |
 //! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::open`] |
+//! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
@@ -172,6 +173,19 @@ pub mod memory {
     pub use crate::secret::alloc::{WipingAlloc, wipes_freed_memory};
     pub use crate::secret::pages::{KeyMemory, report};
     pub use crate::secret::process::{harden_process, is_hardened};
+}
+
+/// Objects as an object store keeps them: sealed bodies, and records beside them.
+pub mod objects {
+    pub use crate::engine::stored::{
+        CompletedUpload, ObjectReader, PartInfo, RangePlan, RangedReader, RewrappedObject,
+        SealedObject, SealedPart, SmallObject, StoredObject, Upload, UploadedPart,
+    };
+    pub use crate::object::{
+        ByteRange, Checksum, ChecksumAlgorithm, ChecksumScope, CustomerKey, Facts, FileStretch,
+        Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartSources, PartTable, Protection,
+        RangedSource, SealedRange, UploadId, UploadRecord,
+    };
 }
 
 /// The local keystore: made, opened, kept from being rolled back.

@@ -157,5 +157,34 @@ pub const BLOCKING_THREADS_MAX: usize = 4;
 /// Largest configuration file in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
 
+/// Least output that several threads work on at once. Waking one takes some 40 us, in which the
+/// caller turns a third of this.
+pub const PARALLEL_BYTES_MIN: usize = 1 << 20;
+
+/// Longest buffer that an asynchronous call works on at once, on its caller's thread: some 25 us.
+pub const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+
+/// Threads for large objects unless configured otherwise, where there are as many processors: more
+/// wait for memory and not for each other.
+pub const OBJECT_THREADS_DEFAULT_MAX: usize = 8;
+
+/// Most threads for large objects.
+pub const OBJECT_THREADS_MAX: usize = 256;
+
 /// Plaintext bytes in a chunk of a sealed object (c2sp.org/chunked-encryption).
 pub const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Highest number of a part of an upload, as in S3.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+
+/// Longest id of an upload in bytes; those of S3 have up to 128.
+pub const UPLOAD_ID_BYTES_MAX: usize = 128;
+
+/// Longest ETag in bytes. S3's have 32 hexadecimal digits, a dash and a number, in quotes.
+pub const ETAG_BYTES_MAX: usize = 128;
+
+/// Most checksums of one object or part: one of each algorithm.
+pub const CHECKSUMS_MAX: usize = 6;
+
+/// Records of parts that one section checks: about 50 us of work.
+pub const PARTS_PER_SECTION: usize = 64;

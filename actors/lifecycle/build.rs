@@ -91,6 +91,7 @@ impl Lifecycle {
             release: config.audit.release,
             default_key: config.default_key.clone(),
             cloned_host: config.host.cloned_host,
+            object_threads: config.objects.threads(),
         };
         self.replaced = self.plane.publish(Arc::new(published));
     }

@@ -11,6 +11,7 @@ use crate::backend::local::LocalConfig;
 use crate::backend::static_key::StaticConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
+use crate::limits::{OBJECT_THREADS_DEFAULT_MAX, OBJECT_THREADS_MAX};
 
 /// Everything an engine is configured with.
 ///
@@ -28,6 +29,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What the engine assumes of its host.
     pub host: HostConfig,
+    /// Large objects.
+    pub objects: ObjectsConfig,
 }
 
 impl Config {
@@ -39,6 +42,9 @@ impl Config {
         if self.profile == Profile::Production && self.audit.release == Release::Unaudited {
             let problem = "is `unaudited`, which the production profile refuses";
             return Err(ConfigErrors::of("audit.release", problem));
+        }
+        if self.objects.threads.is_some_and(|threads| threads > OBJECT_THREADS_MAX) {
+            return Err(ConfigErrors::of("objects.threads", "is more than 256"));
         }
         if self.host.require_locked_memory && !crate::secret::pages::can_lock() {
             let problem = "is set, and the system does not let this process lock memory: raise \
@@ -69,6 +75,7 @@ impl Config {
             default_key: KeyId::new(DEFAULT_KEY).ok(),
             audit: AuditConfig::default(),
             host: HostConfig::default(),
+            objects: ObjectsConfig::default(),
         }
     }
 }
@@ -164,4 +171,23 @@ pub struct HostConfig {
     /// Whether starting calls [`harden_process`](crate::memory::harden_process): no core dumps of
     /// the whole process, no debugger.
     pub harden_process: bool,
+}
+
+/// Large objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectsConfig {
+    /// Threads of the engine's own that help with objects of 1 MiB and more, at most 256; none if
+    /// zero. Unless set, as many as there are processors, and at most eight. They start with the
+    /// first such object.
+    pub threads: Option<usize>,
+}
+
+impl ObjectsConfig {
+    pub(crate) fn threads(self) -> usize {
+        self.threads.unwrap_or_else(|| {
+            let processors = std::thread::available_parallelism();
+            processors.map_or(1, usize::from).min(OBJECT_THREADS_DEFAULT_MAX)
+        })
+    }
 }

@@ -303,7 +303,7 @@ impl Kms {
     pub(super) async fn carry<R>(
         &self,
         key: Option<&KeyId>,
-        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+        work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<R, Error> {
         let (result, unwritten) = self.attempt(key, work).await?;
         if let Some(ticket) = unwritten {
@@ -317,7 +317,7 @@ impl Kms {
     pub(super) async fn attempt<R>(
         &self,
         key: Option<&KeyId>,
-        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+        mut work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
         let mut supplied = 0;
         let mut waited = Duration::ZERO;

@@ -6,6 +6,7 @@ mod keys;
 mod lease;
 mod lifecycle;
 mod objects;
+pub(crate) mod stored;
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -32,13 +33,14 @@ use crate::config::Config;
 use crate::error::{Error, LifecycleError};
 use crate::gate::{Class, Scope, stripe_of_thread};
 use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE, REAP_INTERVAL};
+use crate::object::workers::Workers;
 use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
 
 pub use keys::Rewrapped;
 use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
-pub use objects::{Opened, Sealed};
+pub use objects::{OpenWriter, Opened, SealWriter, Sealed, plain_size, sealed_size};
 
 /// A key-management engine: its threads, and the way to them.
 ///
@@ -142,7 +144,8 @@ impl Engine {
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
         let homes = Homes::new(&plane);
-        let shared = Shared { plane, homes, ports, supplies, trail, watch, written, clocks };
+        let workers = Workers::default();
+        let shared = Shared { plane, homes, workers, ports, supplies, trail, watch, written, clocks };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -231,6 +234,8 @@ impl Drop for Engine {
             // The store is closed and its lock given back before the threads go.
             let _ = ports.backend.tell(Close);
         }
+        // What they work on has met the shut gate.
+        self.kms.shared.workers.close();
         // It joins them.
         drop(self.threads.take());
         // A start that was asked for meanwhile may have opened; nobody is left who opens now.
@@ -276,6 +281,8 @@ pub struct Kms {
 struct Shared {
     plane: Arc<Plane>,
     homes: Homes,
+    /// Threads for large objects.
+    workers: Workers,
     ports: Ports,
     supplies: Supplies,
     trail: Trail,

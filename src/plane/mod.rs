@@ -11,11 +11,13 @@
 //! 2. A generation is published before the gate opens and withdrawn after it was closed and quiet.
 
 pub(crate) mod data_key;
+pub(crate) mod object;
 pub(crate) mod operations;
 pub(crate) mod payload;
 #[cfg(feature = "testing")]
 pub(crate) mod stamps;
 pub(crate) mod stream;
+mod under_way;
 
 use core::cell::Cell;
 use core::fmt;
@@ -24,13 +26,16 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::audit::{self, AuditBuffers, Caller, Outcome, RecordRef, Release, Stage, Ticket};
+use crate::audit::{
+    self, AuditBuffers, Caller, Outcome, RecordRef, Release, Resource, Stage, Ticket,
+};
 use crate::backend::{BackendKind, Capabilities};
 use crate::clock::{BootTime, Clock};
 use crate::error::{Error, Refused};
 use crate::gate::{Class, Gate, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyId, KeyVersion};
+use crate::object::Suite;
 use crate::secret::fork::ForkSentinel;
 use crate::secret::random::RandomPool;
 use crate::secret::slots::Slots;
@@ -62,6 +67,14 @@ pub(crate) struct Generation {
     pub(crate) release: Release,
     pub(crate) default_key: Option<KeyId>,
     pub(crate) cloned_host: bool,
+    pub(crate) object_threads: usize,
+}
+
+impl Generation {
+    /// With which AEAD objects are sealed.
+    pub(crate) fn suite(&self) -> Suite {
+        if self.cloned_host { Suite::Aes256GcmSiv } else { Suite::Aes256Gcm }
+    }
 }
 
 impl Plane {
@@ -249,7 +262,7 @@ impl Section<'_> {
             }
             Release::Accepted | Release::Durable => self.plane.clock.boot(),
         };
-        Ok(Recording { call, operation, began, key: None, version: None })
+        Ok(Recording { call, operation, began, key: None, version: None, resource: None })
     }
 
     /// Ends the record with what came of it, and lets that go only if the record was accepted.
@@ -305,6 +318,7 @@ impl Section<'_> {
             outcome,
             key: recording.key,
             key_version: recording.version,
+            resource: recording.resource,
             latency: now.since(recording.began),
             generation: self.generation.number,
             ..RecordRef::event(call.caller, recording.operation, clock.wall())
@@ -350,6 +364,7 @@ pub(crate) struct Recording<'r> {
     began: BootTime,
     pub(crate) key: Option<&'r str>,
     pub(crate) version: Option<KeyVersion>,
+    pub(crate) resource: Option<Resource<'r>>,
 }
 
 /// What a synchronous call cannot do by itself, and its asynchronous form awaits.
@@ -386,6 +401,16 @@ pub enum TryError {
     /// It failed.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+impl TryError {
+    /// The error of what has nothing to wait for: a chunk, a lease, what is recorded already.
+    pub(crate) fn into_waitless(self) -> Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::NeedsHop(_) => Error::Unreachable("a call waits that has nothing to wait for"),
+        }
+    }
 }
 
 macro_rules! failed_from {
