@@ -144,6 +144,7 @@ pub mod limits;
 pub mod manual;
 mod object;
 mod plane;
+pub mod s3;
 mod secret;
 pub mod status;
 

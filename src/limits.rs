@@ -157,3 +157,6 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 
 /// Longest id of an upload in bytes; those of S3 have up to 128.
 pub const UPLOAD_ID_BYTES_MAX: usize = 128;
+
+/// Longest header of an encryption context in bytes: what S3 takes of all headers of a request.
+pub const CONTEXT_HEADER_BYTES_MAX: usize = 8192;
