@@ -57,10 +57,12 @@ impl Stored {
     pub fn from_metadata<'a>(
         value: impl Fn(&str) -> Option<&'a str>,
     ) -> Result<Option<Self>, S3Error> {
+        let of_kms = [names::KMS_KEY_ID, names::CONTEXT, names::BUCKET_KEY_ENABLED];
+        let has_kms = of_kms.into_iter().any(|name| value(name).is_some());
         let stored = match (value(names::ENCRYPTION), value(names::CUSTOMER_ALGORITHM)) {
-            (None, None) => return Ok(None),
-            (Some(names::AES256), None) => Self::SseS3,
-            (None, Some(names::AES256)) => Self::SseC,
+            (None, None) if !has_kms => return Ok(None),
+            (Some(names::AES256), None) if !has_kms => Self::SseS3,
+            (None, Some(names::AES256)) if !has_kms => Self::SseC,
             (Some(names::AWS_KMS), None) => {
                 let key = value(names::KMS_KEY_ID).ok_or(INTERNAL)?;
                 let stated = value(names::CONTEXT).ok_or(INTERNAL)?;
@@ -74,7 +76,7 @@ impl Stored {
                     },
                 })
             }
-            (Some(_), _) | (None, Some(_)) => return Err(INTERNAL),
+            (Some(_) | None, _) => return Err(INTERNAL),
         };
         Ok(Some(stored))
     }

@@ -284,7 +284,7 @@ fn codes_have_names_of_their_own_and_statuses_of_errors() {
     let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
     assert_eq!(names.len(), Code::ALL.len());
     assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.status())));
-    let told = S3Error::from(KeyError::Disabled).to_string();
+    let told = S3Error::from(&KeyError::Disabled).to_string();
     assert_eq!(told, "KMS.DisabledException: The KMS key is disabled.");
 }
 

@@ -23,7 +23,7 @@ fn md5(bytes: &[u8]) -> String {
 }
 
 /// Owned headers, as a request would hold them.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Sent(Vec<(String, Vec<u8>)>);
 
 impl Sent {
