@@ -152,7 +152,7 @@ pub use actors::ask::{Answer, Ask, Asker};
 pub use actors::backend::MutationReport;
 pub use engine::{DataKey, Engine, GeneratedDataKey, Kms};
 pub use error::Error;
-pub use object::{ObjectName, PartNumber, Suite, UploadId};
+pub use object::Suite;
 pub use plane::{NeedsHop, TryError};
 
 /// Messages that an engine answers: see [`Ask`].
@@ -161,6 +161,19 @@ pub mod messages {
         ChangeKey, CreateKey, DecryptDataKey, DescribeEngine, DescribeKey, DescribeKeyVersions,
         FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,
         StartEngine, StopEngine, ThawEngine,
+    };
+}
+
+/// Objects as an object store keeps them: sealed bodies, and records beside them.
+pub mod objects {
+    pub use crate::engine::stored::{
+        CompletedUpload, ObjectReader, PartInfo, RangePlan, RangedReader, RewrappedObject,
+        SealedObject, SealedPart, SmallObject, StoredObject, Upload, UploadedPart,
+    };
+    pub use crate::object::{
+        ByteRange, Checksum, ChecksumAlgorithm, ChecksumScope, CustomerKey, Facts, FileStretch,
+        Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartSources, PartTable, Protection,
+        RangedSource, SealedRange, UploadId, UploadRecord,
     };
 }
 

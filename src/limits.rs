@@ -30,6 +30,9 @@ pub const CONTEXT_PAIRS_MAX: usize = 64;
 /// Longest encryption context in bytes, names and values together, as in AWS KMS.
 pub const CONTEXT_BYTES_MAX: usize = 8192;
 
+/// Longest S3 header of an encryption context in bytes: what S3 takes of all headers of a request.
+pub const CONTEXT_HEADER_BYTES_MAX: usize = 8192;
+
 /// Shortest data key in bytes: 128 bits.
 pub const DATA_KEY_BYTES_MIN: usize = 16;
 
@@ -158,5 +161,8 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 /// Longest id of an upload in bytes; those of S3 have up to 128.
 pub const UPLOAD_ID_BYTES_MAX: usize = 128;
 
-/// Longest header of an encryption context in bytes: what S3 takes of all headers of a request.
-pub const CONTEXT_HEADER_BYTES_MAX: usize = 8192;
+/// Longest ETag in bytes. S3's have 32 hexadecimal digits, a dash and a number, in quotes.
+pub const ETAG_BYTES_MAX: usize = 128;
+
+/// Most checksums of one object or part: one of each algorithm.
+pub const CHECKSUMS_MAX: usize = 6;

@@ -20,5 +20,6 @@ pub mod format;
 pub mod glossary;
 pub mod guarantees;
 pub mod guidelines;
+pub mod objects;
 pub mod operations;
 pub mod threat_model;

@@ -22,11 +22,19 @@
 #[cfg(feature = "testing")]
 pub mod bench;
 pub(crate) mod chunk;
+mod cursor;
+pub(crate) mod customer;
+mod facts;
+pub(crate) mod keys;
+pub(crate) mod multipart;
 mod name;
 pub(crate) mod payload;
 pub(crate) mod pipe;
 #[cfg(test)]
 mod probe;
+pub(crate) mod range;
+pub(crate) mod record;
+mod source;
 pub(crate) mod stream;
 #[cfg(test)]
 mod vectors;
@@ -34,6 +42,12 @@ mod window;
 
 pub use chunk::Suite;
 pub(crate) use chunk::{ChunkCipher, Header};
+pub use customer::CustomerKey;
+pub use facts::{Checksum, ChecksumAlgorithm, ChecksumScope, Facts};
+pub use multipart::{PartRecord, PartTable, UploadRecord};
 pub use name::{ObjectName, PartNumber, UploadId};
 pub(crate) use pipe::Operation;
+pub use range::{ByteRange, SealedRange};
+pub use record::{Mode, ObjectRecord, Protection};
+pub use source::{FileStretch, PartSources, RangedSource};
 pub(crate) use stream::{OpenReader, SealReader};

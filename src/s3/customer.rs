@@ -13,21 +13,22 @@ use super::error::{Code, S3Error};
 use super::headers::{Transport, Trio};
 use super::names;
 use super::stored::Stored;
+use crate::object::CustomerKey;
 use crate::secret::Secret;
 
 /// A customer's key, checked to be one; whether it is the object's is known only by the object.
 ///
 /// The key is wiped when this is dropped. It has no `Debug` and no `Clone`.
 pub struct Customer {
-    key: Secret<KEY_BYTES>,
+    key: CustomerKey,
     key_md5: [u8; MD5_BYTES],
 }
 
 impl Customer {
     /// The key, for the engine.
     #[must_use]
-    pub fn key(&self) -> &[u8; KEY_BYTES] {
-        self.key.expose()
+    pub fn key(&self) -> &CustomerKey {
+        &self.key
     }
 
     /// The MD5 of the key in base64, as responses repeat it. Not to be stored: of a key that
@@ -123,7 +124,7 @@ pub(super) fn parse(trio: &Trio<'_>, transport: Transport) -> Result<Option<Cust
     let stated_bytes = STANDARD.decode_slice(key_md5, &mut stated).map_err(|_| OTHER_MD5)?;
     let stated = stated.get(..stated_bytes).ok_or(OTHER_MD5)?;
     verify_slices_are_equal(stated, &computed).map_err(|_| OTHER_MD5)?;
-    let key = Secret::copy_of(key).ok_or(INVALID_KEY)?;
+    let key = CustomerKey::from_bytes(key).map_err(|_| INVALID_KEY)?;
     Ok(Some(Customer { key, key_md5: computed }))
 }
 
@@ -148,7 +149,6 @@ impl Trio<'_> {
     }
 }
 
-const KEY_BYTES: usize = 32;
 const MD5_BYTES: usize = 16;
 
 /// Longest key that is decoded, to be told that its MD5 is right and its length is not. Longer ones

@@ -102,6 +102,12 @@ impl S3Error {
         Self::new(Code::InvalidRequest, message)
     }
 
+    /// What a client is told where the host itself fails.
+    #[must_use]
+    pub const fn internal() -> Self {
+        INTERNAL
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {

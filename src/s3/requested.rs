@@ -10,6 +10,7 @@ use super::{context, names};
 use crate::Kms;
 use crate::context::EncryptionContext;
 use crate::key::KeyId;
+use crate::object::Protection;
 
 /// The encryption that a request asks for.
 #[non_exhaustive]
@@ -143,6 +144,16 @@ impl Encryption {
             Self::SseS3 => Stored::SseS3,
             Self::SseKms(kms) => Stored::SseKms(kms.clone()),
             Self::SseC(_) => Stored::SseC,
+        }
+    }
+
+    /// As the engine seals: see [`Kms::seal_object`] and [`Kms::create_upload`].
+    #[must_use]
+    pub fn protection(&self) -> Protection<'_> {
+        match self {
+            Self::SseS3 => Protection::SseS3,
+            Self::SseKms(kms) => Protection::SseKms { key: Some(&kms.key) },
+            Self::SseC(customer) => Protection::SseC { key: customer.key() },
         }
     }
 

@@ -8,6 +8,7 @@ use super::error::{INTERNAL, S3Error};
 use super::names;
 use crate::context::EncryptionContext;
 use crate::key::KeyId;
+use crate::object::Mode;
 
 /// How an object or an upload is encrypted.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,6 +80,26 @@ impl Stored {
             (Some(_) | None, _) => return Err(INTERNAL),
         };
         Ok(Some(stored))
+    }
+
+    /// The mode, which the object's record names too: what is stored of one of them alone was
+    /// changed where they differ.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match self {
+            Self::SseS3 => Mode::SseS3,
+            Self::SseKms(_) => Mode::SseKms,
+            Self::SseC => Mode::SseC,
+        }
+    }
+
+    /// The encryption context under which it was sealed: the client's under SSE-KMS, else empty.
+    #[must_use]
+    pub fn context(&self) -> EncryptionContext {
+        match self {
+            Self::SseKms(kms) => kms.context.clone(),
+            Self::SseS3 | Self::SseC => EncryptionContext::new(),
+        }
     }
 
     /// Whether the ETag of an object put or copied in one piece is the MD5 of its content. It is

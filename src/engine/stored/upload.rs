@@ -1,0 +1,185 @@
+//! Objects that are put in parts.
+
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::{Kms, NOT_YET};
+use crate::context::EncryptionContext;
+use crate::error::Error;
+use crate::key::KeyId;
+use crate::object::{
+    CustomerKey, Facts, Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartTable,
+    Protection, UploadId, UploadRecord,
+};
+
+/// Uploads in parts.
+impl Kms {
+    /// Begins an upload in parts of the object `name`: one key for all of it. `id` is the host's
+    /// own and new for each upload; without one, a random one is made.
+    ///
+    /// # Errors
+    /// As [`Self::generate_data_key`].
+    pub async fn create_upload(
+        &self,
+        name: &ObjectName,
+        context: &EncryptionContext,
+        protection: Protection<'_>,
+        id: Option<UploadId>,
+    ) -> Result<Upload, Error> {
+        let _ = (name, context, protection, id);
+        Err(NOT_YET)
+    }
+
+    /// Opens the record of an upload that is under way, to seal parts of it or to complete it.
+    /// `name` and `context` are those with which it was created.
+    ///
+    /// # Errors
+    /// As [`Self::open_object`].
+    pub async fn open_upload(
+        &self,
+        name: &ObjectName,
+        context: &EncryptionContext,
+        record: &UploadRecord,
+    ) -> Result<Upload, Error> {
+        let _ = (name, context, record);
+        Err(NOT_YET)
+    }
+}
+
+/// An upload in parts that is under way.
+///
+/// It holds the upload's key in the engine's memory: a stop wipes that, and the upload has to be
+/// opened again after a start.
+pub struct Upload {
+    kms: Kms,
+    record: UploadRecord,
+    id: UploadId,
+    key: KeyId,
+}
+
+impl Upload {
+    /// The record to store until the upload is completed or aborted.
+    #[must_use]
+    pub fn record(&self) -> &UploadRecord {
+        &self.record
+    }
+
+    /// The upload's id.
+    #[must_use]
+    pub fn id(&self) -> &UploadId {
+        &self.id
+    }
+
+    /// How its parts are protected.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.record.mode()
+    }
+
+    /// The master key that it depends on.
+    #[must_use]
+    pub fn key_id(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// Seals what `reader` gives as part `number`. The result reads as the sealed bytes;
+    /// [`SealedPart::finish`] gives the record to store beside them.
+    ///
+    /// A part that is uploaded again is sealed under another key than the first time. Copying a
+    /// part of another object is sealing what its reader gives.
+    ///
+    /// # Errors
+    /// [`CustomerKeyError`](crate::error::CustomerKeyError) if the customer key is not that of the
+    /// upload; otherwise as [`Kms::seal_object`].
+    pub async fn seal_part<R: AsyncRead>(
+        &self,
+        number: PartNumber,
+        customer_key: Option<&CustomerKey>,
+        reader: R,
+    ) -> Result<SealedPart<R>, Error> {
+        let _ = (number, customer_key, reader, &self.kms);
+        Err(NOT_YET)
+    }
+
+    /// What `records` say of their parts: sizes, ETags, checksums.
+    ///
+    /// # Errors
+    /// [`ObjectError::DoesNotOpen`](crate::error::ObjectError::DoesNotOpen) if one is not of this
+    /// upload.
+    pub async fn list_parts(&self, records: &[PartRecord]) -> Result<Vec<UploadedPart>, Error> {
+        let _ = records;
+        Err(NOT_YET)
+    }
+
+    /// Completes the upload: the parts of `records`, in that order, are the object. `facts` are its
+    /// ETag and checksums. Parts that are not named are no part of it, whatever lies in the store.
+    ///
+    /// # Errors
+    /// [`ObjectError::PartOrder`](crate::error::ObjectError::PartOrder) if the numbers do not
+    /// ascend, and as [`Self::list_parts`].
+    pub async fn complete(
+        &self,
+        records: &[PartRecord],
+        facts: &Facts,
+    ) -> Result<CompletedUpload, Error> {
+        let _ = (records, facts);
+        Err(NOT_YET)
+    }
+}
+
+/// A part of an upload, as its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UploadedPart {
+    /// Its number.
+    pub number: PartNumber,
+    /// Length of its plaintext in bytes.
+    pub plain_size: u64,
+    /// Its ETag and checksums, as the host gave them.
+    pub facts: Facts,
+}
+
+/// What an upload came to: both to be stored beside the sealed bytes of the parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompletedUpload {
+    /// The object's record.
+    pub record: ObjectRecord,
+    /// The table of its parts.
+    pub parts: PartTable,
+    /// Length of the object's plaintext in bytes.
+    pub plain_size: u64,
+}
+
+pin_project! {
+    /// A part that is sealed as it is read.
+    pub struct SealedPart<R> {
+        #[pin]
+        reader: R,
+    }
+}
+
+impl<R> SealedPart<R> {
+    /// The record to store beside the part's sealed bytes, once all of them were read.
+    ///
+    /// # Errors
+    /// As [`SealedObject::finish`](super::SealedObject::finish).
+    pub fn finish(self, facts: &Facts) -> Result<PartRecord, Error> {
+        let _ = facts;
+        Err(NOT_YET)
+    }
+}
+
+impl<R: AsyncRead> AsyncRead for SealedPart<R> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.project().reader.poll_read(cx, buf)
+    }
+}

@@ -1,0 +1,1 @@
+//! Objects of an object store: how a host puts, gets and copies them.
