@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::answer::internal;
-use crate::disk::{self, Kind};
+use crate::disk::{self, Kind, NewBody};
 
 /// All buckets.
 pub struct Catalog {
@@ -39,6 +39,11 @@ pub struct BucketEntry {
 pub struct ObjectEntry {
     pub key: String,
     pub modified: Time,
+    /// Bytes of its plaintext, for listings; reading it goes by the record.
+    pub size: u64,
+    /// Its ETag where that is random, for listings. One that is a digest tells of the plaintext and
+    /// is sealed in the record alone.
+    pub open_etag: Option<String>,
     pub headers: Headers,
     pub encryption: Encrypted,
     /// The engine's record of the object.
@@ -249,6 +254,34 @@ impl BucketFiles {
         entry.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))
     }
 
+    /// Puts `entry` in place of what its key named, with `body` where that is new. The caller holds
+    /// [`Catalog::change`].
+    pub fn replace_object(&self, entry: &ObjectEntry, body: Option<NewBody>) -> S3Result<()> {
+        let path = self.object(&entry.key);
+        let old = disk::read_entry::<ObjectEntry>(&path).map_err(internal)?;
+        let written = disk::write_entry(&path, entry);
+        if let Some(body) = body {
+            // Named or not: whether a failed write is on disk is known at the next start.
+            body.keep();
+        }
+        written.map_err(internal)?;
+        if let Some(old) = old.filter(|old| old.body != entry.body) {
+            disk::remove(&self.body(&old.body));
+        }
+        Ok(())
+    }
+
+    /// Removes an object, if there is one. The caller holds [`Catalog::change`].
+    pub fn remove_object(&self, key: &str) -> S3Result<()> {
+        let path = self.object(key);
+        let old = disk::read_entry::<ObjectEntry>(&path).map_err(internal)?;
+        if let Some(old) = old {
+            disk::remove_entry(&path).map_err(internal)?;
+            disk::remove(&self.body(&old.body));
+        }
+        Ok(())
+    }
+
     /// The entry of an upload, which is of `key`.
     pub fn read_upload(&self, id: &str, key: &str) -> S3Result<UploadEntry> {
         let gone = || {
@@ -264,6 +297,36 @@ impl BucketFiles {
         }
         let entry = disk::read_entry(&self.upload(id).join(UPLOAD)).map_err(internal)?;
         entry.filter(|entry: &UploadEntry| entry.key == key).ok_or_else(gone)
+    }
+
+    /// Puts a part of an upload in place of an earlier one of its number. The caller holds
+    /// [`Catalog::change`].
+    pub fn replace_part(
+        &self,
+        id: &str,
+        number: u16,
+        part: &PartEntry,
+        body: NewBody,
+    ) -> S3Result<()> {
+        let path = self.upload(id).join(format!("{number}.json"));
+        let old = disk::read_entry::<PartEntry>(&path).map_err(internal)?;
+        let written = disk::write_entry(&path, part);
+        body.keep();
+        written.map_err(internal)?;
+        if let Some(old) = old {
+            disk::remove(&self.body(&old.body));
+        }
+        Ok(())
+    }
+
+    /// Removes an upload and the bodies of its parts. The caller holds [`Catalog::change`].
+    pub fn remove_upload(&self, id: &str) -> S3Result<()> {
+        let parts = self.read_parts(id).map_err(internal)?;
+        // Without its entry it is none, whatever is left of it.
+        disk::remove_entry(&self.upload(id).join(UPLOAD)).map_err(internal)?;
+        disk::remove(&self.upload(id));
+        parts.values().for_each(|part| disk::remove(&self.body(&part.body)));
+        Ok(())
     }
 
     /// The parts of an upload, by number.

@@ -108,6 +108,17 @@ impl S3Error {
         INTERNAL
     }
 
+    /// What S3 says of a part's call where it says other than of a read: of a customer's key that
+    /// is not the upload's, `InvalidRequest`. `None` for every other error.
+    #[must_use]
+    pub fn on_part(error: &Error) -> Option<Self> {
+        let wrong =
+            matches!(error, Error::Object(ObjectError::CustomerKey(CustomerKeyError::Wrong)));
+        wrong.then_some(Self::request(
+            "The provided encryption parameters did not match the ones used originally.",
+        ))
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {

@@ -1,0 +1,114 @@
+//! Connections: HTTP over TLS or plain, at most so many, until a signal ends them.
+
+#![expect(clippy::print_stdout, reason = "whoever starts it has to learn the port")]
+
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use s3s::service::S3Service;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::{Arguments, Result};
+
+/// A listening server.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    connections: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Listens; nobody is served yet.
+    pub async fn bind(arguments: &Arguments) -> Result<Self> {
+        let tls = match (&arguments.tls_certificate, &arguments.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let chain = CertificateDer::pem_file_iter(certificate)?;
+                let chain = chain.collect::<core::result::Result<Vec<_>, _>>()?;
+                let provider = Arc::new(aws_lc_rs::default_provider());
+                let config = ServerConfig::builder_with_provider(provider)
+                    .with_safe_default_protocol_versions()?
+                    .with_no_client_auth()
+                    .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?;
+                Some(TlsAcceptor::from(Arc::new(config)))
+            }
+            _ => None,
+        };
+        let listener = TcpListener::bind(arguments.listen).await?;
+        Ok(Self { listener, tls, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
+    }
+
+    /// Serves until SIGINT or SIGTERM, and then lets requests under way end for a while.
+    pub async fn serve(self, service: S3Service) -> io::Result<()> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        println!("listening on {scheme}://{}", self.listener.local_addr()?);
+        let (mut interrupted, mut terminated) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let graceful = GracefulShutdown::new();
+        loop {
+            // Taken before a connection is: those beyond the limit wait in the system's queue.
+            let permit = Arc::clone(&self.connections).acquire_owned().await;
+            let stream = tokio::select! {
+                accepted = self.listener.accept() => accepted.map(|(stream, _)| stream),
+                _ = interrupted.recv() => break,
+                _ = terminated.recv() => break,
+            };
+            let stream = match stream {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // Out of descriptors, most likely: the next one may fare better.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (tls, service) = (self.tls.clone(), service.clone());
+            let watcher = graceful.watcher();
+            tokio::spawn(async move {
+                let _permit = permit;
+                let connection = connect(tls, stream).await;
+                let Ok(connection) = connection else { return };
+                let mut http = Builder::new(TokioExecutor::new());
+                http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_DEADLINE);
+                let served = http.serve_connection(TokioIo::new(connection), service);
+                if let Err(error) = watcher.watch(served.into_owned()).await {
+                    tracing::debug!(error, "a connection broke");
+                }
+            });
+        }
+        let _ = tokio::time::timeout(DRAIN_DEADLINE, graceful.shutdown()).await;
+        Ok(())
+    }
+}
+
+/// A byte stream of either kind.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+async fn connect(tls: Option<TlsAcceptor>, stream: TcpStream) -> io::Result<Box<dyn Connection>> {
+    stream.set_nodelay(true)?;
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => {
+            let shaken = tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(stream)).await;
+            Ok(Box::new(shaken??))
+        }
+    }
+}
+
+const CONNECTIONS_MAX: usize = 1024;
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+const HEADERS_DEADLINE: Duration = Duration::from_secs(30);
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
