@@ -20,6 +20,9 @@ mod fixture;
 mod page;
 #[cfg(test)]
 mod python;
+#[cfg(test)]
+#[path = "../support/venv.rs"]
+mod venv;
 
 use std::fs;
 use std::path::Path;
