@@ -166,3 +166,6 @@ pub const ETAG_BYTES_MAX: usize = 128;
 
 /// Most checksums of one object or part: one of each algorithm.
 pub const CHECKSUMS_MAX: usize = 6;
+
+/// Records of parts that one section checks: about 50 us of work.
+pub const PARTS_PER_SECTION: usize = 64;

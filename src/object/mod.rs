@@ -33,11 +33,13 @@ pub(crate) mod pipe;
 #[cfg(test)]
 mod probe;
 pub(crate) mod range;
+mod ranged;
 pub(crate) mod record;
 mod source;
 pub(crate) mod stream;
 #[cfg(test)]
 mod vectors;
+mod walk;
 mod window;
 
 pub use chunk::Suite;
@@ -48,6 +50,8 @@ pub use multipart::{PartRecord, PartTable, UploadRecord};
 pub use name::{ObjectName, PartNumber, UploadId};
 pub(crate) use pipe::Operation;
 pub use range::{ByteRange, SealedRange};
+pub(crate) use ranged::{FetchReader, WalkReader};
 pub use record::{Mode, ObjectRecord, Protection};
 pub use source::{FileStretch, PartSources, RangedSource};
 pub(crate) use stream::{OpenReader, SealReader};
+pub(crate) use walk::Reading;

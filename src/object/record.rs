@@ -165,6 +165,12 @@ impl ObjectRecord {
         }
     }
 
+    /// The master key that it names.
+    pub(crate) fn key_id(&self) -> Result<KeyId, crate::error::Error> {
+        let envelope = Envelope::parse(self.parsed().head.envelope)?;
+        Ok(KeyId::new(envelope.named()?.key_id)?)
+    }
+
     pub(crate) fn parsed(&self) -> Record<'_> {
         Record::parse(&self.0).expect("it was parsed when it was taken")
     }

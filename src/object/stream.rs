@@ -144,7 +144,7 @@ fn read_through<R: io::Read, D: Direction, O: Operation>(
     pipe.take(operation, buf).map_err(cut)
 }
 
-fn cut(error: Arc<Error>) -> io::Error {
+pub(super) fn cut(error: Arc<Error>) -> io::Error {
     let kind = match &*error {
         Error::Object(ObjectError::Io(error)) => error.kind(),
         Error::Object(

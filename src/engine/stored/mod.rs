@@ -12,7 +12,10 @@ mod upload;
 use super::Kms;
 use crate::context::EncryptionContext;
 use crate::error::Error;
+use crate::key::KeyId;
 use crate::object::{CustomerKey, Facts, ObjectName, ObjectRecord, PartTable, Protection};
+use crate::plane::object::Subject;
+use crate::plane::{Call, TryError};
 
 pub use opened::{ObjectReader, PartInfo, RangePlan, RangedReader, StoredObject};
 pub use sealed::{SealedObject, SmallObject};
@@ -34,8 +37,11 @@ impl Kms {
         customer_key: Option<&CustomerKey>,
         sealed: &[u8],
     ) -> Result<(Vec<u8>, Facts), Error> {
-        let _ = (name, context, record, customer_key, sealed);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let (mut plain, facts) = self
+            .disclose(|call| plane.open_small(call, &subject, record, customer_key, sealed))
+            .await?;
+        Ok((core::mem::take(&mut *plain), facts))
     }
 
     /// Opens the record of an object: what it says is authentic from here on, and its body can be
@@ -58,8 +64,11 @@ impl Kms {
         parts: Option<&PartTable>,
         customer_key: Option<&CustomerKey>,
     ) -> Result<StoredObject, Error> {
-        let _ = (name, context, record, parts, customer_key);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let opened = self
+            .disclose(|call| plane.open_object(call, &subject, record, parts, customer_key))
+            .await?;
+        Ok(StoredObject::new(self.clone(), opened))
     }
 
     /// The same object with its key wrapped anew: under the current version of its master key or,
@@ -77,8 +86,50 @@ impl Kms {
         record: &ObjectRecord,
         to: Option<Protection<'_>>,
     ) -> Result<RewrappedObject, Error> {
-        let _ = (name, context, record, to);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let (to, key) = match to {
+            Some(to) => {
+                let key = self.key_for(to)?;
+                (Some((to.mode(), key.clone())), key)
+            }
+            None => (None, record.key_id()?),
+        };
+        let to = to.as_ref().map(|(mode, key)| (*mode, key));
+        let rewrapped =
+            self.carry(Some(&key), |call| plane.rewrap_object(call, &subject, record, to)).await?;
+        Ok(match rewrapped {
+            Some(record) => RewrappedObject { record, changed: true },
+            None => RewrappedObject { record: record.clone(), changed: false },
+        })
+    }
+
+    /// The master key that `protection` asks for.
+    fn key_for(&self, protection: Protection<'_>) -> Result<KeyId, Error> {
+        match protection {
+            Protection::SseKms { key: Some(key) } => Ok(key.clone()),
+            Protection::SseS3 | Protection::SseKms { key: None } | Protection::SseC { .. } => {
+                self.default_key()
+            }
+        }
+    }
+
+    /// [`Self::carry`] for what tells of a plaintext: once its record is as durable as the
+    /// configuration wants it is done again, because a stop or a change of the key may have come
+    /// meanwhile, and released in the section that does it.
+    async fn disclose<R>(
+        &self,
+        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+    ) -> Result<R, Error> {
+        let (result, unwritten) = self.attempt(None, &work).await?;
+        let Some(ticket) = unwritten else {
+            return Ok(result);
+        };
+        drop(result);
+        self.shared.trail.written(ticket).await?;
+        work(&Call::recorded(&self.caller)).map_err(|error| match error {
+            TryError::Failed(error) => error,
+            TryError::NeedsHop(_) => Error::Unreachable("what is recorded waits for nothing"),
+        })
     }
 }
 
@@ -91,5 +142,3 @@ pub struct RewrappedObject {
     /// Whether it is another: it is the same, byte for byte, where it was current already.
     pub changed: bool,
 }
-
-const NOT_YET: Error = Error::Unreachable("not built yet");

@@ -1,5 +1,6 @@
 //! Objects that are put whole.
 
+use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
@@ -7,10 +8,13 @@ use std::io;
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Kms, NOT_YET};
+use super::Kms;
 use crate::context::EncryptionContext;
 use crate::error::Error;
-use crate::object::{Facts, ObjectName, ObjectRecord, Protection};
+use crate::object::{Facts, ObjectName, ObjectRecord, Protection, SealReader};
+use crate::plane::Call;
+use crate::plane::object::Subject;
+use crate::plane::object::seal::{NewObject, SealOperation};
 
 /// Stored objects.
 impl Kms {
@@ -27,8 +31,13 @@ impl Kms {
         protection: Protection<'_>,
         reader: R,
     ) -> Result<SealedObject<R>, Error> {
-        let _ = (name, context, protection, reader);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let key = self.key_for(protection)?;
+        let (operation, object) = self
+            .carry(Some(&key), |call| plane.begin_object(call, &subject, &key, protection))
+            .await?;
+        let reader = SealReader::new(reader, operation, &[], object.header());
+        Ok(SealedObject { reader, object })
     }
 
     /// Seals a small object of at most 64 KiB, in one go. Larger ones and those that come as a
@@ -45,8 +54,12 @@ impl Kms {
         plain: &[u8],
         facts: &Facts,
     ) -> Result<SmallObject, Error> {
-        let _ = (name, context, protection, plain, facts);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let key = self.key_for(protection)?;
+        let seal =
+            |call: &Call<'_>| plane.seal_small(call, &subject, &key, protection, (plain, facts));
+        let (sealed, record) = self.carry(Some(&key), seal).await?;
+        Ok(SmallObject { sealed, record })
     }
 }
 
@@ -54,7 +67,8 @@ pin_project! {
     /// An object that is sealed as it is read.
     pub struct SealedObject<R> {
         #[pin]
-        reader: R,
+        reader: SealReader<R, SealOperation>,
+        object: NewObject,
     }
 }
 
@@ -66,8 +80,7 @@ impl<R> SealedObject<R> {
     /// [`Error::ApiMisuse`] before the end was read, [`Refused`](crate::error::Refused) if the
     /// engine was stopped since, [`KeyError`](crate::error::KeyError) if the key was disabled.
     pub fn finish(self, facts: &Facts) -> Result<ObjectRecord, Error> {
-        let _ = facts;
-        Err(NOT_YET)
+        self.object.finish(facts)
     }
 }
 
@@ -78,6 +91,12 @@ impl<R: AsyncRead> AsyncRead for SealedObject<R> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.project().reader.poll_read(cx, buf)
+    }
+}
+
+impl<R> fmt::Debug for SealedObject<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedObject").finish_non_exhaustive()
     }
 }
 

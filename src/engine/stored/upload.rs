@@ -1,20 +1,27 @@
 //! Objects that are put in parts.
 
+use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
+use std::sync::Arc;
 
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{Kms, NOT_YET};
+use super::Kms;
 use crate::context::EncryptionContext;
 use crate::error::Error;
 use crate::key::KeyId;
+use crate::object::multipart::PartEntry;
 use crate::object::{
     CustomerKey, Facts, Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartTable,
-    Protection, UploadId, UploadRecord,
+    Protection, SealReader, UploadId, UploadRecord,
 };
+use crate::plane::Call;
+use crate::plane::object::Subject;
+use crate::plane::object::seal::SealOperation;
+use crate::plane::object::upload::{NewPart, OpenUpload};
 
 /// Uploads in parts.
 impl Kms {
@@ -30,8 +37,11 @@ impl Kms {
         protection: Protection<'_>,
         id: Option<UploadId>,
     ) -> Result<Upload, Error> {
-        let _ = (name, context, protection, id);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let (key, id) = (self.key_for(protection)?, id.as_ref());
+        let create = |call: &Call<'_>| plane.create_upload(call, &subject, &key, protection, id);
+        let (open, record) = self.carry(Some(&key), create).await?;
+        Ok(Upload { kms: self.clone(), record, open: Arc::new(open) })
     }
 
     /// Opens the record of an upload that is under way, to seal parts of it or to complete it.
@@ -45,8 +55,9 @@ impl Kms {
         context: &EncryptionContext,
         record: &UploadRecord,
     ) -> Result<Upload, Error> {
-        let _ = (name, context, record);
-        Err(NOT_YET)
+        let (plane, subject) = (&self.shared.plane, Subject::new(name, context));
+        let open = self.carry(None, |call| plane.open_upload(call, &subject, record)).await?;
+        Ok(Upload { kms: self.clone(), record: record.clone(), open: Arc::new(open) })
     }
 }
 
@@ -57,8 +68,7 @@ impl Kms {
 pub struct Upload {
     kms: Kms,
     record: UploadRecord,
-    id: UploadId,
-    key: KeyId,
+    open: Arc<OpenUpload>,
 }
 
 impl Upload {
@@ -71,19 +81,19 @@ impl Upload {
     /// The upload's id.
     #[must_use]
     pub fn id(&self) -> &UploadId {
-        &self.id
+        &self.open.id
     }
 
     /// How its parts are protected.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.record.mode()
+        self.open.mode
     }
 
     /// The master key that it depends on.
     #[must_use]
     pub fn key_id(&self) -> &KeyId {
-        &self.key
+        self.open.key_id()
     }
 
     /// Seals what `reader` gives as part `number`. The result reads as the sealed bytes;
@@ -101,8 +111,11 @@ impl Upload {
         customer_key: Option<&CustomerKey>,
         reader: R,
     ) -> Result<SealedPart<R>, Error> {
-        let _ = (number, customer_key, reader, &self.kms);
-        Err(NOT_YET)
+        let (plane, open) = (&self.kms.shared.plane, &self.open);
+        let (operation, part) =
+            self.kms.carry(None, |call| plane.begin_part(call, open, number, customer_key)).await?;
+        let reader = SealReader::new(reader, operation, &[], part.header());
+        Ok(SealedPart { reader, part })
     }
 
     /// What `records` say of their parts: sizes, ETags, checksums.
@@ -111,8 +124,13 @@ impl Upload {
     /// [`ObjectError::DoesNotOpen`](crate::error::ObjectError::DoesNotOpen) if one is not of this
     /// upload.
     pub async fn list_parts(&self, records: &[PartRecord]) -> Result<Vec<UploadedPart>, Error> {
-        let _ = records;
-        Err(NOT_YET)
+        let (plane, open) = (&self.kms.shared.plane, &self.open);
+        let listed = self.kms.disclose(|call| plane.list_parts(call, open, records)).await?;
+        let part = |(entry, facts): (PartEntry, Facts)| {
+            let PartEntry { number, plain_size, .. } = entry;
+            UploadedPart { number, plain_size, facts }
+        };
+        Ok(listed.into_iter().map(part).collect())
     }
 
     /// Completes the upload: the parts of `records`, in that order, are the object. `facts` are its
@@ -126,8 +144,10 @@ impl Upload {
         records: &[PartRecord],
         facts: &Facts,
     ) -> Result<CompletedUpload, Error> {
-        let _ = (records, facts);
-        Err(NOT_YET)
+        let (plane, open) = (&self.kms.shared.plane, &self.open);
+        let (record, parts) =
+            self.kms.carry(None, |call| plane.complete_upload(call, open, records, facts)).await?;
+        Ok(CompletedUpload { record, parts })
     }
 }
 
@@ -151,15 +171,14 @@ pub struct CompletedUpload {
     pub record: ObjectRecord,
     /// The table of its parts.
     pub parts: PartTable,
-    /// Length of the object's plaintext in bytes.
-    pub plain_size: u64,
 }
 
 pin_project! {
     /// A part that is sealed as it is read.
     pub struct SealedPart<R> {
         #[pin]
-        reader: R,
+        reader: SealReader<R, SealOperation>,
+        part: NewPart,
     }
 }
 
@@ -169,8 +188,7 @@ impl<R> SealedPart<R> {
     /// # Errors
     /// As [`SealedObject::finish`](super::SealedObject::finish).
     pub fn finish(self, facts: &Facts) -> Result<PartRecord, Error> {
-        let _ = facts;
-        Err(NOT_YET)
+        self.part.finish(facts)
     }
 }
 
@@ -181,5 +199,17 @@ impl<R: AsyncRead> AsyncRead for SealedPart<R> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.project().reader.poll_read(cx, buf)
+    }
+}
+
+impl<R> fmt::Debug for SealedPart<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedPart").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("id", self.id()).finish_non_exhaustive()
     }
 }
