@@ -333,12 +333,27 @@ impl BucketFiles {
     pub fn read_parts(&self, id: &str) -> io::Result<BTreeMap<u16, PartEntry>> {
         let mut parts = BTreeMap::new();
         for path in disk::list(&self.upload(id), Kind::Entries)? {
+            // The upload's own entry is there too.
             let number = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-            if let (Some(number), Some(entry)) = (number, disk::read_entry(&path)?) {
+            if let Some(number) = number
+                && let Some(entry) = disk::read_entry(&path)?
+            {
                 parts.insert(number, entry);
             }
         }
         Ok(parts)
+    }
+
+    /// Every upload under way, with its id.
+    pub fn read_uploads(&self) -> io::Result<Vec<(String, UploadEntry)>> {
+        let mut uploads = Vec::new();
+        for directory in disk::list(&self.uploads(), Kind::Directories)? {
+            let id = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(entry) = disk::read_entry(&directory.join(UPLOAD))? {
+                uploads.push((id, entry));
+            }
+        }
+        Ok(uploads)
     }
 
     /// Every object, by key.

@@ -12,6 +12,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use crate::answer::{engine, internal, refused};
 use crate::catalog::{BucketFiles, Catalog, ObjectEntry};
+use crate::server::Peer;
 
 /// The S3 service.
 pub struct Host {
@@ -33,7 +34,9 @@ impl Host {
     /// The engine, on behalf of whoever signed the request: audit records name them.
     pub fn kms<T>(&self, request: &S3Request<T>) -> S3Result<Kms> {
         let signer = request.credentials.as_ref().map(|found| found.access_key.as_str());
-        let caller = Caller::new(signer.unwrap_or("anonymous"), "", "").map_err(engine)?;
+        let peer = request.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
+        let caller = Caller::new(signer.unwrap_or("anonymous"), "", &peer.unwrap_or_default());
+        let caller = caller.map_err(engine)?;
         Ok(self.kms.on_behalf_of(caller))
     }
 
@@ -159,6 +162,8 @@ calls! {
         CreateMultipartUploadInput -> CreateMultipartUploadOutput = create_upload,
     upload_part: UploadPartInput -> UploadPartOutput = put_part,
     upload_part_copy: UploadPartCopyInput -> UploadPartCopyOutput = copy_part,
+    list_multipart_uploads:
+        ListMultipartUploadsInput -> ListMultipartUploadsOutput = show_uploads,
     list_parts: ListPartsInput -> ListPartsOutput = show_parts,
     complete_multipart_upload:
         CompleteMultipartUploadInput -> CompleteMultipartUploadOutput = complete_upload,

@@ -43,7 +43,7 @@ impl Host {
             headers: Headers {
                 cache_control: input.cache_control,
                 content_disposition: input.content_disposition,
-                content_encoding: input.content_encoding,
+                content_encoding: own_encoding(input.content_encoding),
                 content_language: input.content_language,
                 content_type: input.content_type,
                 metadata: input.metadata.into_iter().flatten().collect(),
@@ -143,7 +143,7 @@ impl Host {
         let opened = self.open(&kms, &input.bucket, &input.key, given).await?;
         let shown = Shown::new(&opened, input.range, input.part_number)?;
         let headers = shown.headers(&opened, Call::HeadObject, input.checksum_mode.is_some());
-        let (entry, is_part) = (opened.entry, shown.content_range.is_some());
+        let entry = opened.entry;
         let output = HeadObjectOutput {
             accept_ranges: Some("bytes".to_owned()),
             cache_control: entry.headers.cache_control,
@@ -159,9 +159,7 @@ impl Host {
             parts_count: shown.parts_count,
             ..Default::default()
         };
-        let mut response = with_headers(output, headers);
-        response.status = 206.try_into().ok().filter(|_| is_part);
-        Ok(response)
+        Ok(with_headers(output, headers))
     }
 
     pub async fn delete(
@@ -331,6 +329,14 @@ impl Shown {
         }
         headers
     }
+}
+
+/// The encoding of the object itself: `aws-chunked` is that of the request.
+pub fn own_encoding(stated: Option<String>) -> Option<String> {
+    let stated = stated?;
+    let own =
+        stated.split(',').map(str::trim).filter(|one| !one.is_empty() && *one != "aws-chunked");
+    Some(own.collect::<Vec<_>>().join(",")).filter(|own| !own.is_empty())
 }
 
 /// A range as the engine has it.

@@ -4,12 +4,18 @@
 
 use core::time::Duration;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hyper::body::Incoming;
+use hyper::header::CONTENT_RANGE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use s3s::service::S3Service;
+use s3s::{Body, HttpError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,13 +65,13 @@ impl Server {
         loop {
             // Taken before a connection is: those beyond the limit wait in the system's queue.
             let permit = Arc::clone(&self.connections).acquire_owned().await;
-            let stream = tokio::select! {
-                accepted = self.listener.accept() => accepted.map(|(stream, _)| stream),
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
                 _ = interrupted.recv() => break,
                 _ = terminated.recv() => break,
             };
-            let stream = match stream {
-                Ok(stream) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, most likely: the next one may fare better.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -81,6 +87,7 @@ impl Server {
                 let Ok(connection) = connection else { return };
                 let mut http = Builder::new(TokioExecutor::new());
                 http.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_DEADLINE);
+                let service = service_fn(move |request| answer(service.clone(), request, peer));
                 let served = http.serve_connection(TokioIo::new(connection), service);
                 if let Err(error) = watcher.watch(served.into_owned()).await {
                     tracing::debug!(error, "a connection broke");
@@ -90,6 +97,25 @@ impl Server {
         let _ = tokio::time::timeout(DRAIN_DEADLINE, graceful.shutdown()).await;
         Ok(())
     }
+}
+
+/// Who is at the other end of the connection, as an extension of its requests.
+#[derive(Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+async fn answer(
+    service: S3Service,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> core::result::Result<Response<Body>, HttpError> {
+    request.extensions_mut().insert(Peer(peer));
+    let is_head = request.method() == Method::HEAD;
+    let mut response = service.call(request.map(Body::from)).await?;
+    // `s3s` 0.14 answers 200 to each HEAD; S3 answers 206 where it tells of a range or a part.
+    if is_head && response.headers().contains_key(CONTENT_RANGE) {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
 }
 
 /// A byte stream of either kind.

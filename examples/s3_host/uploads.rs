@@ -22,7 +22,7 @@ use crate::catalog::{
 use crate::copy::source;
 use crate::disk::{self, NewBody};
 use crate::host::Host;
-use crate::objects::part_number;
+use crate::objects::{own_encoding, part_number};
 
 /// An upload that is open.
 struct Uploading {
@@ -54,7 +54,7 @@ impl Host {
             headers: Headers {
                 cache_control: input.cache_control,
                 content_disposition: input.content_disposition,
-                content_encoding: input.content_encoding,
+                content_encoding: own_encoding(input.content_encoding),
                 content_language: input.content_language,
                 content_type: input.content_type,
                 metadata: input.metadata.into_iter().flatten().collect(),
@@ -160,6 +160,32 @@ impl Host {
         }))
     }
 
+    /// The uploads under way, by key; all in one page.
+    pub async fn show_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = request.input;
+        let files = self.catalog.bucket(&input.bucket)?;
+        let prefix = input.prefix.unwrap_or_default();
+        let mut uploads = files.read_uploads().map_err(internal)?;
+        uploads.retain(|(_, entry)| entry.key.starts_with(&prefix));
+        uploads.sort_by(|(_, a), (_, b)| a.key.cmp(&b.key));
+        let uploads = uploads.into_iter().map(|(id, entry)| MultipartUpload {
+            key: Some(entry.key),
+            upload_id: Some(id),
+            initiated: Some(entry.created.into()),
+            ..Default::default()
+        });
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            bucket: Some(input.bucket),
+            prefix: Some(prefix),
+            is_truncated: Some(false),
+            uploads: Some(uploads.collect()),
+            ..Default::default()
+        }))
+    }
+
     pub async fn complete_upload(
         &self,
         request: S3Request<CompleteMultipartUploadInput>,
@@ -191,7 +217,7 @@ impl Host {
         let object = ObjectEntry {
             key: input.key.clone(),
             modified: Time::now(),
-            size: completed.plain_size,
+            size: told.iter().map(|part| part.plain_size).sum(),
             open_etag: Some(etag.clone()).filter(|_| !stored.has_md5_etag()),
             headers: entry.headers.clone(),
             encryption: entry.encryption.clone(),
