@@ -89,7 +89,7 @@ impl Host {
         Ok(Opened { entry, stored, customer, object, source })
     }
 
-    /// Refuses conditions, which would be ignored otherwise.
+    /// Refuses conditions on a write or a copy, which would be ignored otherwise.
     pub fn refuse_conditions<T>(&self, request: &S3Request<T>) -> S3Result<()> {
         let is_condition = |name: &str| {
             ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"]

@@ -22,8 +22,8 @@
 //! [`Kms`](portcullis::Kms) seals and opens. What lies on its disk is sealed: bodies, ETags that
 //! are digests, checksums. Names of objects, sizes, and what clients state as metadata are not.
 //!
-//! What it leaves out because it is an example: versions, policies, conditional requests (refused),
-//! an index (a listing reads every entry of its bucket).
+//! What it leaves out because it is an example: versions, policies, conditions on writes (refused), an
+//! index (a listing reads every entry of its bucket).
 
 mod answer;
 mod body;

@@ -103,10 +103,16 @@ impl Host {
         &self,
         request: S3Request<GetObjectInput>,
     ) -> S3Result<S3Response<GetObjectOutput>> {
-        self.refuse_conditions(&request)?;
         let given = self.headers(&request)?.customer_key().map_err(refused)?;
         let (kms, input) = (self.kms(&request)?, &request.input);
         let opened = self.open(&kms, &input.bucket, &input.key, given).await?;
+        Conditions {
+            matches: input.if_match.as_ref(),
+            matches_none: input.if_none_match.as_ref(),
+            modified_since: input.if_modified_since.as_ref(),
+            unmodified_since: input.if_unmodified_since.as_ref(),
+        }
+        .check(&opened)?;
         let shown = Shown::new(&opened, input.range, input.part_number)?;
         let headers = shown.headers(&opened, Call::GetObject, input.checksum_mode.is_some());
         let body = opened.object.read_from(shown.plan, opened.source).await.map_err(engine)?;
@@ -137,10 +143,16 @@ impl Host {
         &self,
         request: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
-        self.refuse_conditions(&request)?;
         let given = self.headers(&request)?.customer_key().map_err(refused)?;
         let (kms, input) = (self.kms(&request)?, &request.input);
         let opened = self.open(&kms, &input.bucket, &input.key, given).await?;
+        Conditions {
+            matches: input.if_match.as_ref(),
+            matches_none: input.if_none_match.as_ref(),
+            modified_since: input.if_modified_since.as_ref(),
+            unmodified_since: input.if_unmodified_since.as_ref(),
+        }
+        .check(&opened)?;
         let shown = Shown::new(&opened, input.range, input.part_number)?;
         let headers = shown.headers(&opened, Call::HeadObject, input.checksum_mode.is_some());
         let entry = opened.entry;
@@ -278,6 +290,42 @@ impl Host {
         let name = ObjectName::new(bucket, key).map_err(engine)?;
         let object = kms.open_object(&name, &context, &record, None, None).await.map_err(engine)?;
         Ok(object.facts().etag().map(str::to_owned))
+    }
+}
+
+/// On which an object is read (RFC 9110, section 13.2.2).
+struct Conditions<'a> {
+    matches: Option<&'a ETagCondition>,
+    matches_none: Option<&'a ETagCondition>,
+    modified_since: Option<&'a Timestamp>,
+    unmodified_since: Option<&'a Timestamp>,
+}
+
+impl Conditions<'_> {
+    fn check(&self, opened: &Opened) -> S3Result<()> {
+        let etag = opened.object.facts().etag();
+        let names = |condition: &ETagCondition| match condition {
+            ETagCondition::Any => true,
+            ETagCondition::ETag(stated) => Some(stated.value()) == etag,
+        };
+        let modified = Timestamp::from(opened.entry.modified);
+        let holds = match (self.matches, self.unmodified_since) {
+            (Some(condition), _) => names(condition),
+            (None, Some(since)) => modified <= *since,
+            (None, None) => true,
+        };
+        if !holds {
+            return Err(s3_error!(
+                PreconditionFailed,
+                "At least one of the pre-conditions you specified did not hold"
+            ));
+        }
+        let is_new = match (self.matches_none, self.modified_since) {
+            (Some(condition), _) => !names(condition),
+            (None, Some(since)) => modified > *since,
+            (None, None) => true,
+        };
+        if is_new { Ok(()) } else { Err(s3_error!(NotModified)) }
     }
 }
 

@@ -8,12 +8,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::CONTENT_RANGE;
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_RANGE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
+use portcullis::s3::names::{COPY_SOURCE_CUSTOMER_KEY, CUSTOMER_KEY};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -109,11 +110,23 @@ async fn answer(
     peer: SocketAddr,
 ) -> core::result::Result<Response<Body>, HttpError> {
     request.extensions_mut().insert(Peer(peer));
-    let is_head = request.method() == Method::HEAD;
+    // `s3s` logs the headers of requests at the level DEBUG: secret ones are marked, and left out.
+    for name in [CUSTOMER_KEY, COPY_SOURCE_CUSTOMER_KEY, AUTHORIZATION.as_str()] {
+        if let Some(value) = request.headers_mut().get_mut(name) {
+            value.set_sensitive(true);
+        }
+    }
+    let method = request.method().clone();
     let mut response = service.call(request.map(Body::from)).await?;
+    let status = response.status();
     // `s3s` 0.14 answers 200 to each HEAD; S3 answers 206 where it tells of a range or a part.
-    if is_head && response.headers().contains_key(CONTENT_RANGE) {
+    let is_cut = response.headers().contains_key(CONTENT_RANGE);
+    if method == Method::HEAD && status == StatusCode::OK && is_cut {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    // The body of what is refused was not read: nothing more can come on this connection.
+    if !status.is_success() && (method == Method::PUT || method == Method::POST) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }

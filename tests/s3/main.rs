@@ -56,6 +56,12 @@ fn metadata_and_checksums_come_back_and_a_body_that_is_not_its_digest_is_not_sto
 }
 
 #[test]
+fn conditions_on_reading_are_those_of_http() {
+    let (host, client) = start!(Wire::Tls);
+    client.run(&host, "objects.conditions");
+}
+
+#[test]
 fn listings_show_plain_sizes_and_etags_in_pages_and_deleted_objects_are_gone() {
     let (host, client) = start!(Wire::Tls);
     client.run(&host, "objects.listings_and_deletions");

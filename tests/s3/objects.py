@@ -1,5 +1,6 @@
 """Objects that are put whole."""
 
+import datetime
 import io
 import re
 import zlib
@@ -128,6 +129,25 @@ def metadata_and_checksums(s3):
         refused(s3.put_object, "BadDigest", 400, ChecksumCRC32=b64(b"1234"), **wrong)
         refused(s3.get_object, "NoSuchKey", 404, **args, **read_args(mode))
     refused(s3.put_object, "NotImplemented", 501, Bucket="bucket", Key="x", IfNoneMatch="*")
+
+
+def conditions(s3):
+    s3.create_bucket(Bucket="bucket")
+    for mode in MODES:
+        args = {"Bucket": "bucket", "Key": mode}
+        etag = s3.put_object(**args, Body=b"text", **write_args(mode))["ETag"]
+        args |= read_args(mode)
+        modified = s3.head_object(**args)["LastModified"]
+        second = datetime.timedelta(seconds=1)
+        for call in (s3.get_object, s3.head_object):
+            call(**args, IfMatch=etag)
+            call(**args, IfNoneMatch='"another"')
+            call(**args, IfModifiedSince=modified - second)
+            call(**args, IfUnmodifiedSince=modified)
+            refused(call, "PreconditionFailed", 412, **args, IfMatch='"another"')
+            refused(call, "PreconditionFailed", 412, **args, IfUnmodifiedSince=modified - second)
+            refused(call, "304", 304, **args, IfNoneMatch=etag)
+            refused(call, "304", 304, **args, IfModifiedSince=modified)
 
 
 def listings_and_deletions(s3):
