@@ -352,4 +352,4 @@ const RECORD_BYTES_MAX: usize = HEAD_BYTES_MAX
     + MAC_BYTES;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

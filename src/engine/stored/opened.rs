@@ -116,16 +116,13 @@ impl StoredObject {
     }
 
     /// Reads what `plan` is for. `reader` gives the plan's sealed ranges, one after the other, and
-    /// ends with the last: for [`Self::whole`] that is all sealed bytes, parts in their order.
+    /// ends with the last: for [`Self::whole`] that is all sealed bytes, parts in their order. The
+    /// result is an [`AsyncRead`] or an [`io::Read`], as `reader` is.
     ///
     /// # Errors
     /// [`Refused`](crate::error::Refused) if the engine does not run or was stopped since the
     /// object was opened, [`KeyError`](crate::error::KeyError) if the key's state does not allow it.
-    pub async fn read<R: AsyncRead>(
-        &self,
-        plan: RangePlan,
-        reader: R,
-    ) -> Result<ObjectReader<R>, Error> {
+    pub async fn read<R>(&self, plan: RangePlan, reader: R) -> Result<ObjectReader<R>, Error> {
         let reading = self.begin(&plan).await?;
         Ok(ObjectReader { reader: WalkReader::new(plan.0, reading, reader) })
     }
