@@ -2,6 +2,7 @@
 
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
+use core::time::Duration;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +15,7 @@ use s3s::checksum::ChecksumHasher;
 use s3s::crypto::Checksum as _;
 use s3s::dto::StreamingBlob;
 use s3s::{S3Request, S3Result, TrailingHeaders, s3_error};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio_util::io::StreamReader;
 
 use crate::answer::engine;
@@ -28,10 +29,48 @@ const CHECKSUMS: [(&str, ChecksumAlgorithm); 5] = [
     ("x-amz-checksum-sha256", ChecksumAlgorithm::Sha256),
 ];
 
-/// The body of a request as a reader.
-pub fn reader(body: Option<StreamingBlob>) -> impl AsyncRead + Send + Sync + Unpin + 'static {
-    let body = body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
-    StreamReader::new(body.map_err(io::Error::other))
+/// The body of a request: read by one, and by another what that one left.
+#[derive(Clone)]
+pub struct RequestBody(Arc<Mutex<Reading>>);
+
+struct Reading {
+    reader: Pin<Box<dyn AsyncRead + Send>>,
+    /// Whether the client sends it: at once, or once it was told to by a first read.
+    is_sent: bool,
+}
+
+impl RequestBody {
+    /// The `body` of `request`, out of which it was taken.
+    pub fn new<T>(request: &S3Request<T>, body: Option<StreamingBlob>) -> Self {
+        let body = body.unwrap_or_else(|| StreamingBlob::from(s3s::Body::empty()));
+        let reader = Box::pin(StreamReader::new(body.map_err(io::Error::other)));
+        let is_sent = !request.headers.contains_key("expect");
+        Self(Arc::new(Mutex::new(Reading { reader, is_sent })))
+    }
+
+    /// Reads what is left of the body of a refused request, if that is little and comes soon: a
+    /// client that is still sending would find its connection closed before it sees the answer.
+    /// One that waits for `100 Continue` sees the answer instead of that.
+    pub async fn discard(self) {
+        if !self.0.lock().unwrap_or_else(PoisonError::into_inner).is_sent {
+            return;
+        }
+        let (mut rest, mut sink) = (self.take(DISCARDED_BYTES_MAX), tokio::io::sink());
+        let discard = tokio::io::copy(&mut rest, &mut sink);
+        let _ = tokio::time::timeout(DISCARD_DEADLINE, discard).await;
+    }
+}
+
+impl AsyncRead for RequestBody {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.is_sent = true;
+        reading.reader.as_mut().poll_read(cx, buf)
+    }
 }
 
 /// Reads through, and digests what passes.
@@ -196,3 +235,6 @@ impl Expected {
         Err(s3_error!(BadDigest, "The digest you specified did not match what we received."))
     }
 }
+
+const DISCARDED_BYTES_MAX: u64 = 8 << 20;
+const DISCARD_DEADLINE: Duration = Duration::from_secs(2);

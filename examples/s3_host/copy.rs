@@ -10,7 +10,7 @@ use crate::answer::{engine, internal, refused, with_headers};
 use crate::body::Expected;
 use crate::catalog::{BucketFiles, Encrypted, Headers, Time};
 use crate::host::{Host, Opened};
-use crate::objects::Putting;
+use crate::objects::{Conditions, Putting};
 
 impl Host {
     pub async fn copy(
@@ -40,6 +40,13 @@ impl Host {
 
         let given = headers.copy_source_key().map_err(refused)?;
         let opened = self.open(&kms, from_bucket, from_key, given).await?;
+        Conditions {
+            matches: input.copy_source_if_match.as_ref(),
+            matches_none: input.copy_source_if_none_match.as_ref(),
+            modified_since: input.copy_source_if_modified_since.as_ref(),
+            unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
+        }
+        .check_source(&opened)?;
         let putting = Putting {
             bucket: &input.bucket,
             key: &input.key,

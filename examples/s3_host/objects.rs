@@ -12,7 +12,7 @@ use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
 use crate::answer::{copying, engine, internal, refused, with_headers};
-use crate::body::{self, Digested, Expected, checksum_headers};
+use crate::body::{Digested, Expected, RequestBody, checksum_headers};
 use crate::catalog::{BucketFiles, Encrypted, Headers, ObjectEntry, Time};
 use crate::disk::{self, NewBody};
 use crate::host::{Host, Opened};
@@ -30,11 +30,24 @@ impl Host {
         &self,
         mut request: S3Request<PutObjectInput>,
     ) -> S3Result<S3Response<PutObjectOutput>> {
+        let body = request.input.body.take();
+        let body = RequestBody::new(&request, body);
+        let put = self.put_body(request, body.clone()).await;
+        if put.is_err() {
+            body.discard().await;
+        }
+        put
+    }
+
+    async fn put_body(
+        &self,
+        request: S3Request<PutObjectInput>,
+        body: RequestBody,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
         self.refuse_conditions(&request)?;
         let files = self.catalog.bucket(&request.input.bucket)?;
         let encryption = self.decide(&request, &files)?;
         let (kms, expected) = (self.kms(&request)?, Expected::of(&request));
-        let body = body::reader(request.input.body.take());
         let input = request.input;
         let putting = Putting {
             bucket: &input.bucket,
@@ -294,14 +307,20 @@ impl Host {
 }
 
 /// On which an object is read (RFC 9110, section 13.2.2).
-struct Conditions<'a> {
-    matches: Option<&'a ETagCondition>,
-    matches_none: Option<&'a ETagCondition>,
-    modified_since: Option<&'a Timestamp>,
-    unmodified_since: Option<&'a Timestamp>,
+pub struct Conditions<'a> {
+    pub matches: Option<&'a ETagCondition>,
+    pub matches_none: Option<&'a ETagCondition>,
+    pub modified_since: Option<&'a Timestamp>,
+    pub unmodified_since: Option<&'a Timestamp>,
 }
 
 impl Conditions<'_> {
+    /// Whether they hold, for the source of a copy.
+    pub fn check_source(&self, opened: &Opened) -> S3Result<()> {
+        // There is nothing that a client has already.
+        self.check(opened).map_err(|_| unmet())
+    }
+
     fn check(&self, opened: &Opened) -> S3Result<()> {
         let etag = opened.object.facts().etag();
         let names = |condition: &ETagCondition| match condition {
@@ -315,10 +334,7 @@ impl Conditions<'_> {
             (None, None) => true,
         };
         if !holds {
-            return Err(s3_error!(
-                PreconditionFailed,
-                "At least one of the pre-conditions you specified did not hold"
-            ));
+            return Err(unmet());
         }
         let is_new = match (self.matches_none, self.modified_since) {
             (Some(condition), _) => !names(condition),
@@ -327,6 +343,10 @@ impl Conditions<'_> {
         };
         if is_new { Ok(()) } else { Err(s3_error!(NotModified)) }
     }
+}
+
+fn unmet() -> s3s::S3Error {
+    s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
 }
 
 /// What of an object an answer shows: all of it, a range, a part.

@@ -15,14 +15,14 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use tokio::io::AsyncRead;
 
 use crate::answer::{copying, engine, internal, part, refused, with_headers};
-use crate::body::{self, Digested, Expected, checksum_headers};
+use crate::body::{Digested, Expected, RequestBody, checksum_headers};
 use crate::catalog::{
     BucketFiles, Encrypted, Headers, ObjectEntry, PartEntry, Time, UPLOAD, UploadEntry,
 };
 use crate::copy::source;
 use crate::disk::{self, NewBody};
 use crate::host::Host;
-use crate::objects::{own_encoding, part_number};
+use crate::objects::{Conditions, own_encoding, part_number};
 
 /// An upload that is open.
 struct Uploading {
@@ -78,9 +78,22 @@ impl Host {
         &self,
         mut request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
+        let body = request.input.body.take();
+        let body = RequestBody::new(&request, body);
+        let put = self.put_part_body(request, body.clone()).await;
+        if put.is_err() {
+            body.discard().await;
+        }
+        put
+    }
+
+    async fn put_part_body(
+        &self,
+        request: S3Request<UploadPartInput>,
+        body: RequestBody,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
         let given = self.headers(&request)?.customer_key().map_err(refused)?;
         let (kms, expected) = (self.kms(&request)?, Expected::of(&request));
-        let body = body::reader(request.input.body.take());
         let input = &request.input;
         let uploading = self.open_upload(&kms, &input.bucket, &input.key, &input.upload_id).await?;
         let customer = given.for_part(Some(&uploading.stored)).map_err(refused)?;
@@ -107,6 +120,13 @@ impl Host {
 
         let (from_bucket, from_key) = source(&input.copy_source)?;
         let opened = self.open(&kms, from_bucket, from_key, given_source).await?;
+        Conditions {
+            matches: input.copy_source_if_match.as_ref(),
+            matches_none: input.copy_source_if_none_match.as_ref(),
+            modified_since: input.copy_source_if_modified_since.as_ref(),
+            unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
+        }
+        .check_source(&opened)?;
         let plan = match input.copy_source_range.as_deref() {
             None => opened.object.whole(),
             Some(range) => opened.object.range(copied_range(range, opened.object.plain_size())?),

@@ -148,6 +148,11 @@ def conditions(s3):
             refused(call, "PreconditionFailed", 412, **args, IfUnmodifiedSince=modified - second)
             refused(call, "304", 304, **args, IfNoneMatch=etag)
             refused(call, "304", 304, **args, IfModifiedSince=modified)
+        copy = {"Bucket": "bucket", "Key": "copy", "CopySource": {"Bucket": "bucket", "Key": mode}}
+        copy |= source_args(mode)
+        s3.copy_object(**copy, CopySourceIfMatch=etag)
+        refused(s3.copy_object, "PreconditionFailed", 412, **copy, CopySourceIfMatch='"another"')
+        refused(s3.copy_object, "PreconditionFailed", 412, **copy, CopySourceIfNoneMatch=etag)
 
 
 def listings_and_deletions(s3):
