@@ -16,7 +16,7 @@ impl Host {
         let _change = self.catalog.change().await;
         self.catalog.create_bucket(&request.input.bucket)?;
         let location = Some(format!("/{}", request.input.bucket));
-        Ok(S3Response::new(CreateBucketOutput { location, ..Default::default() }))
+        Ok(S3Response::new(CreateBucketOutput { location }))
     }
 
     pub async fn remove_bucket(
@@ -28,7 +28,7 @@ impl Host {
         Ok(S3Response::new(DeleteBucketOutput::default()))
     }
 
-    pub async fn show_bucket(
+    pub fn show_bucket(
         &self,
         request: S3Request<HeadBucketInput>,
     ) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -36,7 +36,7 @@ impl Host {
         Ok(S3Response::new(HeadBucketOutput::default()))
     }
 
-    pub async fn show_buckets(
+    pub fn show_buckets(
         &self,
         _: S3Request<ListBucketsInput>,
     ) -> S3Result<S3Response<ListBucketsOutput>> {
@@ -49,7 +49,7 @@ impl Host {
         Ok(S3Response::new(ListBucketsOutput { buckets, ..Default::default() }))
     }
 
-    pub async fn show_encryption(
+    pub fn show_encryption(
         &self,
         request: S3Request<GetBucketEncryptionInput>,
     ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {

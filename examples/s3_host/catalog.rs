@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use portcullis::clock::{Clock, SystemClock};
 use portcullis::s3::{BucketEncryption, S3Error as Refusal, Stored};
 use s3s::dto::Timestamp;
 use s3s::{S3Result, s3_error};
@@ -123,8 +124,7 @@ pub struct Time(u64);
 
 impl Time {
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        Self(SystemClock::default().wall().as_millis())
     }
 }
 

@@ -123,7 +123,7 @@ impl RangedSource for BodySource {
 
 /// One line per call, which says where it is done.
 macro_rules! calls {
-    ($($call:ident: $input:ident -> $output:ident = $method:ident,)*) => {
+    ($($call:ident: $input:ident -> $output:ident = $method:ident $($wait:ident)?;)*) => {
         #[async_trait::async_trait]
         impl S3 for Host {
             $(
@@ -131,7 +131,7 @@ macro_rules! calls {
                     &self,
                     request: S3Request<$input>,
                 ) -> S3Result<S3Response<$output>> {
-                    self.$method(request).await
+                    self.$method(request)$(.$wait)?
                 }
             )*
         }
@@ -139,29 +139,31 @@ macro_rules! calls {
 }
 
 calls! {
-    create_bucket: CreateBucketInput -> CreateBucketOutput = make_bucket,
-    delete_bucket: DeleteBucketInput -> DeleteBucketOutput = remove_bucket,
-    head_bucket: HeadBucketInput -> HeadBucketOutput = show_bucket,
-    list_buckets: ListBucketsInput -> ListBucketsOutput = show_buckets,
-    get_bucket_encryption: GetBucketEncryptionInput -> GetBucketEncryptionOutput = show_encryption,
-    put_bucket_encryption: PutBucketEncryptionInput -> PutBucketEncryptionOutput = set_encryption,
+    create_bucket: CreateBucketInput -> CreateBucketOutput = make_bucket await;
+    delete_bucket: DeleteBucketInput -> DeleteBucketOutput = remove_bucket await;
+    head_bucket: HeadBucketInput -> HeadBucketOutput = show_bucket;
+    list_buckets: ListBucketsInput -> ListBucketsOutput = show_buckets;
+    get_bucket_encryption: GetBucketEncryptionInput -> GetBucketEncryptionOutput = show_encryption;
+    put_bucket_encryption:
+        PutBucketEncryptionInput -> PutBucketEncryptionOutput = set_encryption await;
     delete_bucket_encryption:
-        DeleteBucketEncryptionInput -> DeleteBucketEncryptionOutput = reset_encryption,
-    put_object: PutObjectInput -> PutObjectOutput = put,
-    get_object: GetObjectInput -> GetObjectOutput = get,
-    head_object: HeadObjectInput -> HeadObjectOutput = head,
-    delete_object: DeleteObjectInput -> DeleteObjectOutput = delete,
-    delete_objects: DeleteObjectsInput -> DeleteObjectsOutput = delete_several,
-    list_objects_v2: ListObjectsV2Input -> ListObjectsV2Output = list,
-    copy_object: CopyObjectInput -> CopyObjectOutput = copy,
+        DeleteBucketEncryptionInput -> DeleteBucketEncryptionOutput = reset_encryption await;
+    put_object: PutObjectInput -> PutObjectOutput = put await;
+    get_object: GetObjectInput -> GetObjectOutput = get await;
+    head_object: HeadObjectInput -> HeadObjectOutput = head await;
+    delete_object: DeleteObjectInput -> DeleteObjectOutput = delete await;
+    delete_objects: DeleteObjectsInput -> DeleteObjectsOutput = delete_several await;
+    list_objects_v2: ListObjectsV2Input -> ListObjectsV2Output = list await;
+    copy_object: CopyObjectInput -> CopyObjectOutput = copy await;
     create_multipart_upload:
-        CreateMultipartUploadInput -> CreateMultipartUploadOutput = create_upload,
-    upload_part: UploadPartInput -> UploadPartOutput = put_part,
-    upload_part_copy: UploadPartCopyInput -> UploadPartCopyOutput = copy_part,
+        CreateMultipartUploadInput -> CreateMultipartUploadOutput = create_upload await;
+    upload_part: UploadPartInput -> UploadPartOutput = put_part await;
+    upload_part_copy: UploadPartCopyInput -> UploadPartCopyOutput = copy_part await;
     list_multipart_uploads:
-        ListMultipartUploadsInput -> ListMultipartUploadsOutput = show_uploads,
-    list_parts: ListPartsInput -> ListPartsOutput = show_parts,
+        ListMultipartUploadsInput -> ListMultipartUploadsOutput = show_uploads;
+    list_parts: ListPartsInput -> ListPartsOutput = show_parts await;
     complete_multipart_upload:
-        CompleteMultipartUploadInput -> CompleteMultipartUploadOutput = complete_upload,
-    abort_multipart_upload: AbortMultipartUploadInput -> AbortMultipartUploadOutput = abort_upload,
+        CompleteMultipartUploadInput -> CompleteMultipartUploadOutput = complete_upload await;
+    abort_multipart_upload:
+        AbortMultipartUploadInput -> AbortMultipartUploadOutput = abort_upload await;
 }

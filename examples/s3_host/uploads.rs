@@ -181,7 +181,7 @@ impl Host {
     }
 
     /// The uploads under way, by key; all in one page.
-    pub async fn show_uploads(
+    pub fn show_uploads(
         &self,
         request: S3Request<ListMultipartUploadsInput>,
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -90,6 +91,24 @@ impl Host {
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
         kibibytes * 1024
+    }
+
+    /// Everything that it may write to, as it is now.
+    pub fn memory(&self) -> Vec<u8> {
+        let pid = self.running.as_ref().unwrap().child.id();
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+        let file = fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+        let mut memory = Vec::new();
+        for line in maps.lines().filter(|line| line.contains(" rw")) {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            let parse = |address| u64::from_str_radix(address, 16).unwrap();
+            let mut mapped = vec![0; usize::try_from(parse(to) - parse(from)).unwrap()];
+            // What is mapped and was never touched may not be readable.
+            if file.read_exact_at(&mut mapped, parse(from)).is_ok() {
+                memory.extend(mapped);
+            }
+        }
+        memory
     }
 
     /// What it logged since it was made.

@@ -139,13 +139,14 @@ fn a_change_of_the_master_key_alone_leaves_the_body_where_it_is() {
 }
 
 #[test]
-fn a_wrong_or_missing_customers_key_opens_nothing_anywhere() {
+fn guideline_e2_a_wrong_or_missing_customers_key_opens_nothing_anywhere() {
     let (host, client) = start!(Wire::Tls);
     client.run(&host, "refusals.wrong_keys");
 }
 
 #[test]
-fn every_wrong_combination_of_headers_has_the_code_and_status_of_s3_and_stores_nothing() {
+fn guideline_e1_every_wrong_combination_of_headers_has_the_code_and_status_of_s3_and_stores_nothing()
+ {
     let (host, client) = start!(Wire::Tls);
     client.run(&host, "refusals.headers");
     let found = Found::of(&host);
@@ -153,14 +154,25 @@ fn every_wrong_combination_of_headers_has_the_code_and_status_of_s3_and_stores_n
 }
 
 #[test]
-fn a_customers_key_over_plain_http_is_refused_and_other_modes_are_not() {
+fn guideline_e2_a_customers_key_is_not_in_memory_once_its_requests_are_answered() {
+    let (host, client) = start!(Wire::Tls);
+    client.run(&host, "restart.plant");
+    let memory = host.memory();
+    // It came in base64, and what decoded it wiped it. The search does find what is there.
+    assert!(contains(&memory, b"S3_HOST_SECRET_KEY=a secret of the tests"));
+    assert!(!contains(&memory, b"a customer's key of 32 bytes...."), "the key is in memory");
+    assert!(!contains(&memory, b"another key of the same 32 bytes"), "a wrong key is in memory");
+}
+
+#[test]
+fn guideline_e3_a_customers_key_over_plain_http_is_refused_and_other_modes_are_not() {
     let (host, client) = start!(Wire::Plain);
     client.run(&host, "refusals.plain_http");
     assert_eq!(Found::of(&host).objects, 2);
 }
 
 #[test]
-fn a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so() {
+fn guideline_e3_a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so() {
     let (mut host, client) = start!(Wire::PlainInDevelopment);
     client.run(&host, "refusals.plain_http_in_development");
     let log = host.stop();
@@ -168,7 +180,7 @@ fn a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so() {
 }
 
 #[test]
-fn neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_the_disk_no_digest_of_them() {
+fn guideline_e2_neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_no_digest_is_stored() {
     let (mut host, client) = start!(Wire::Tls);
     client.run(&host, "restart.plant");
     let log = host.stop();
