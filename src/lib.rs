@@ -74,8 +74,10 @@
 //! |---|---|
 //! | a key to encrypt with | [`Kms::generate_data_key`], [`Kms::decrypt_data_key`] |
 //! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::open`] |
+//! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
+//! | S3's encryption headers read, decided and answered | [`s3`], [`mod@manual::s3`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
 //! | messages in place of calls | [`Kms::ask`], [`Asker`], [`Kms::recipient_in`] |
@@ -116,7 +118,8 @@
 //! * [`keystore`] to make one and [`config`] to name one; [`manual::operations`] before production.
 //! * [`manual::guarantees`]: what is promised, shown, and not built yet.
 //! * [`mod@manual::format`]: every stored byte.
-//! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors.
+//! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors;
+//!   `examples/s3_host`, an S3 server over a directory.
 
 #![warn(missing_docs)]
 // What only the local keystore uses stays compiled without it: one tree, no second set of paths.

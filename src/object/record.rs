@@ -142,7 +142,7 @@ macro_rules! stored {
 pub(super) use stored;
 
 stored!(
-    /// An object's record: what to store beside its sealed bytes. Under 2.5 KiB, most often about
+    /// An object's record: what to store beside its sealed bytes. At most 2,181 bytes, most often about
     /// 300 bytes. Not secret.
     ObjectRecord,
     Record::parse
