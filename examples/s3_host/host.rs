@@ -12,7 +12,7 @@ use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use crate::answer::{engine, internal, refused};
 use crate::catalog::{BucketFiles, Catalog, ObjectEntry};
-use crate::server::Peer;
+use crate::server::Origin;
 
 /// The S3 service.
 pub struct Host {
@@ -34,8 +34,11 @@ impl Host {
     /// The engine, on behalf of whoever signed the request: audit records name them.
     pub fn kms<T>(&self, request: &S3Request<T>) -> S3Result<Kms> {
         let signer = request.credentials.as_ref().map(|found| found.access_key.as_str());
-        let peer = request.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string());
-        let caller = Caller::new(signer.unwrap_or("anonymous"), "", &peer.unwrap_or_default());
+        let (request_id, source) = match request.extensions.get::<Origin>() {
+            Some(origin) => (origin.request_id.as_str(), origin.peer.ip().to_string()),
+            None => ("", String::new()),
+        };
+        let caller = Caller::new(signer.unwrap_or("anonymous"), request_id, &source);
         let caller = caller.map_err(engine)?;
         Ok(self.kms.on_behalf_of(caller))
     }

@@ -27,6 +27,7 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::disk::random_name;
 use crate::{Arguments, Result};
 
 /// A listening server.
@@ -100,16 +101,20 @@ impl Server {
     }
 }
 
-/// Who is at the other end of the connection, as an extension of its requests.
-#[derive(Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+/// Where a request came from, and what it is called here and at its client: an extension of it.
+#[derive(Clone)]
+pub struct Origin {
+    pub peer: SocketAddr,
+    pub request_id: String,
+}
 
 async fn answer(
     service: S3Service,
     mut request: Request<Incoming>,
     peer: SocketAddr,
 ) -> core::result::Result<Response<Body>, HttpError> {
-    request.extensions_mut().insert(Peer(peer));
+    let request_id = random_name().map_err(|error| HttpError::new(error.into()))?;
+    request.extensions_mut().insert(Origin { peer, request_id: request_id.clone() });
     // `s3s` logs the headers of requests at the level DEBUG: secret ones are marked, and left out.
     for name in [CUSTOMER_KEY, COPY_SOURCE_CUSTOMER_KEY, AUTHORIZATION.as_str()] {
         if let Some(value) = request.headers_mut().get_mut(name) {
@@ -119,6 +124,9 @@ async fn answer(
     let method = request.method().clone();
     let mut response = service.call(request.map(Body::from)).await?;
     let status = response.status();
+    if let Ok(request_id) = request_id.try_into() {
+        response.headers_mut().insert("x-amz-request-id", request_id);
+    }
     // `s3s` 0.14 answers 200 to each HEAD; S3 answers 206 where it tells of a range or a part.
     let is_cut = response.headers().contains_key(CONTENT_RANGE);
     if method == Method::HEAD && status == StatusCode::OK && is_cut {

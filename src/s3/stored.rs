@@ -3,6 +3,8 @@
 //! It is not secret and holds nothing of a customer's key. It is not trusted either: the object's
 //! own record binds the mode, and a changed key id or context does not open.
 
+use core::fmt;
+
 use super::context;
 use super::error::{INTERNAL, S3Error};
 use super::names;
@@ -11,7 +13,7 @@ use crate::key::KeyId;
 use crate::object::Mode;
 
 /// How an object or an upload is encrypted.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stored {
     /// SSE-S3: the engine's default key.
@@ -22,7 +24,7 @@ pub enum Stored {
     SseC,
 }
 
-/// The parameters of SSE-KMS. The context has no `Debug`, so this has none.
+/// The parameters of SSE-KMS.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KmsStored {
@@ -32,6 +34,17 @@ pub struct KmsStored {
     pub context: EncryptionContext,
     /// Whether a bucket key is used.
     pub bucket_key: bool,
+}
+
+/// Without the context, which may be secret to others than the host.
+impl fmt::Debug for KmsStored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, bucket_key, .. } = self;
+        f.debug_struct("KmsStored")
+            .field("key", key)
+            .field("bucket_key", bucket_key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stored {

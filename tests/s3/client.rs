@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::host::{ACCESS_KEY, Host, SECRET_KEY};
 use crate::venv;
 
-const PACKAGE: &str = "boto3==1.44.5";
+const PACKAGES: [&str; 3] = ["boto3==1.44.5", "botocore==1.44.5", "s3transfer==0.19.3"];
 
 pub struct Client {
     python: PathBuf,
@@ -15,11 +15,11 @@ pub struct Client {
 impl Client {
     /// The client, if there is a Python to run it.
     pub fn find() -> Option<Self> {
-        venv::python("s3", &[PACKAGE]).map(|python| Self { python })
+        venv::python("s3", &PACKAGES).map(|python| Self { python })
     }
 
-    /// Runs `module.function` against `host`.
-    pub fn run(&self, host: &Host, case: &str) {
+    /// Runs `module.function` against `host`; what it printed.
+    pub fn run(&self, host: &Host, case: &str) -> String {
         let mut command = self.command(case);
         command.arg("--endpoint").arg(host.endpoint());
         if let Some(certificate) = host.certificate() {
@@ -28,6 +28,7 @@ impl Client {
         let output = command.output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{case}: {told}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// What `restart.plant` planted, which is to be nowhere: what it is, and its bytes.

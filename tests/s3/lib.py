@@ -117,7 +117,7 @@ def status(response):
 
 
 def refused(call, code, http_status, **args):
-    """That `call` is refused so; what was said. A HEAD has no body: its code is its status."""
+    """That `call` is refused so; the answer. A HEAD has no body: its code is its status."""
     try:
         answer = call(**args)
     except botocore.exceptions.ClientError as error:
@@ -125,8 +125,14 @@ def refused(call, code, http_status, **args):
         is_head = call.__name__.startswith("head_")
         wanted = str(http_status) if is_head else code
         same((told["Code"], status(error.response)), (wanted, http_status), told.get("Message"))
-        return told.get("Message", "")
+        return error.response
     raise AssertionError(f"it was answered: {short(answer)}")
+
+
+def says(response, words):
+    """That an answer's message has these words."""
+    message = response["Error"]["Message"]
+    assert words in message, message
 
 
 def get(s3, bucket, name, mode, **args):

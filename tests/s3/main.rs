@@ -196,6 +196,23 @@ fn guideline_e2_neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_no_d
 }
 
 #[test]
+fn audit_records_name_the_request_its_signer_and_its_source() {
+    let (mut host, client) = start!(Wire::Tls);
+    let requests = client.run(&host, "restart.plant");
+    let log = host.stop();
+    for request in requests.lines() {
+        let of_request = |line: &&str| line.contains("rustfs::kms") && line.contains(request);
+        let records: Vec<_> = log.lines().filter(of_request).collect();
+        assert!(!records.is_empty(), "{request}: {log}");
+        for record in records {
+            assert!(record.contains("AKTESTS") && record.contains("127.0.0.1"), "{record}");
+            assert!(record.contains("seal"), "{record}");
+        }
+    }
+    assert_eq!(requests.lines().count(), 3);
+}
+
+#[test]
 fn what_was_stored_before_a_restart_is_read_and_uploads_go_on() {
     let (mut host, client) = start!(Wire::Tls);
     client.run(&host, "restart.plant");
