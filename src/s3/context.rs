@@ -11,8 +11,7 @@ use super::error::S3Error;
 use crate::context::EncryptionContext;
 use crate::limits::CONTEXT_HEADER_BYTES_MAX;
 
-/// The context in the header `value`: at most
-/// [`CONTEXT_HEADER_BYTES_MAX`](crate::limits::CONTEXT_HEADER_BYTES_MAX) bytes; every name once.
+/// The context in the header `value`: at most [`CONTEXT_HEADER_BYTES_MAX`] bytes; every name once.
 pub(super) fn parse(value: &str) -> Result<EncryptionContext, S3Error> {
     if value.len() > CONTEXT_HEADER_BYTES_MAX {
         return Err(REFUSED);

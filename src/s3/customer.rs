@@ -114,7 +114,7 @@ pub(super) fn parse(trio: &Trio<'_>, transport: Transport) -> Result<Option<Cust
     let key = trio.key.ok_or(NO_KEY)?;
     let key_md5 = trio.key_md5.ok_or(NO_MD5)?;
 
-    // No longer than the key this decodes to: what is decoded beyond is refused by its length.
+    // Room for more than a key, so that one of a wrong length is told from one of a wrong MD5.
     let mut decoded = Secret::<DECODED_BYTES_MAX>::zeroes();
     let decoded_bytes =
         STANDARD.decode_slice(key, decoded.expose_mut()).map_err(|_| INVALID_KEY)?;
