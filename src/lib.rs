@@ -157,6 +157,8 @@ pub use engine::{DataKey, Engine, GeneratedDataKey, Kms};
 pub use error::Error;
 pub use object::Suite;
 pub use plane::{NeedsHop, TryError};
+#[doc(inline)]
+pub use secret::alloc::WipingAlloc;
 
 /// Messages that an engine answers: see [`Ask`].
 pub mod messages {
@@ -165,6 +167,14 @@ pub mod messages {
         FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,
         StartEngine, StopEngine, ThawEngine,
     };
+}
+
+/// The process's memory: whether its key memory is locked, an allocator that wipes what it frees,
+/// and keeping other processes out. Each is the whole process's, so the host decides.
+pub mod memory {
+    pub use crate::secret::alloc::{WipingAlloc, wipes_freed_memory};
+    pub use crate::secret::pages::{KeyMemory, report};
+    pub use crate::secret::process::{harden_process, is_hardened};
 }
 
 /// Objects as an object store keeps them: sealed bodies, and records beside them.
