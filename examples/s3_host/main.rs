@@ -46,6 +46,7 @@ use portcullis::config::{Config, DEFAULT_KEY};
 use portcullis::error::{Error, KeyError};
 use portcullis::key::KeyId;
 use portcullis::keystore::{Anchor, InitOptions, LocalConfig, RootKey, create_root_key_file, init};
+use portcullis::memory::WipingAlloc;
 use portcullis::s3::Transport;
 use portcullis::{Engine, Kms};
 use s3s::auth::SimpleAuth;
@@ -54,6 +55,11 @@ use s3s::service::S3ServiceBuilder;
 use crate::catalog::Catalog;
 use crate::host::Host;
 use crate::server::Server;
+
+/// Wipes what is freed: HTTP, TLS and S3 libraries keep headers in which customers' keys come. A
+/// host that nobody has to debug calls `portcullis::memory::harden_process` as well.
+#[global_allocator]
+static ALLOCATOR: WipingAlloc = WipingAlloc::new();
 
 type Result<T> = core::result::Result<T, Box<dyn StdError + Send + Sync>>;
 

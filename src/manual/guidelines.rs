@@ -58,7 +58,7 @@
 //! | id | requirement | state |
 //! |---|---|---|
 //! | E1 | 256-bit keys with a matching MD5 | fulfilled: `guideline_e1_every_wrong_combination_of_headers_has_the_code_and_status_of_s3_and_stores_nothing` (a client against a host), `a_customers_key_is_taken_whole_and_exact_or_refused_on_writes_reads_and_copies` |
-//! | E2 | SSE-C keys are never stored | fulfilled: `guideline_e2_neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_no_digest_is_stored`, `guideline_e2_a_customers_key_is_not_in_memory_once_its_requests_are_answered` (decoded; the header in base64 is the HTTP stack's), `guideline_e2_a_wrong_or_missing_customers_key_opens_nothing_anywhere` |
+//! | E2 | SSE-C keys are never stored | fulfilled: `guideline_e2_neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_no_digest_is_stored`, `guideline_e2_no_customers_key_and_no_plaintext_is_in_memory_once_its_requests_are_answered` (in a host with [`WipingAlloc`](crate::memory::WipingAlloc): without it, headers stay in what an HTTP stack freed), `guideline_e2_a_wrong_or_missing_customers_key_opens_nothing_anywhere` |
 //! | E3 | HTTPS for client connections | fulfilled: `guideline_e3_a_customers_key_over_plain_http_is_refused_and_other_modes_are_not`. Where a host lets it pass for development, each key that comes so is a warning: `guideline_e3_a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so`. A counter follows with metrics |
 //!
 //! # Audit and monitoring

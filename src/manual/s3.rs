@@ -132,4 +132,5 @@
 //!   [`COPY_SOURCE_CUSTOMER_KEY`](crate::s3::names::COPY_SOURCE_CUSTOMER_KEY)) are to be marked as
 //!   sensitive before anything sees them, as `examples/s3_host/server.rs` does.
 //! * Memory: this module wipes its copies of a customer's key; the header itself is the HTTP
-//!   stack's.
+//!   stack's, and lies in what that freed unless the host's allocator is
+//!   [`WipingAlloc`](crate::memory::WipingAlloc).

@@ -23,6 +23,8 @@ mod host;
 #[path = "../support/venv.rs"]
 mod venv;
 
+use memchr::memmem;
+
 use crate::client::Client;
 use crate::disk::Found;
 use crate::host::{Host, Wire};
@@ -154,14 +156,20 @@ fn guideline_e1_every_wrong_combination_of_headers_has_the_code_and_status_of_s3
 }
 
 #[test]
-fn guideline_e2_a_customers_key_is_not_in_memory_once_its_requests_are_answered() {
+fn guideline_e2_no_customers_key_and_no_plaintext_is_in_memory_once_its_requests_are_answered() {
     let (host, client) = start!(Wire::Tls);
     client.run(&host, "restart.plant");
-    let memory = host.memory();
-    // It came in base64, and what decoded it wiped it. The search does find what is there.
-    assert!(contains(&memory, b"S3_HOST_SECRET_KEY=a secret of the tests"));
-    assert!(!contains(&memory, b"a customer's key of 32 bytes...."), "the key is in memory");
-    assert!(!contains(&memory, b"another key of the same 32 bytes"), "a wrong key is in memory");
+    // Digests lie on stacks for a while, and are told to the client anyway.
+    let planted = client.planted();
+    let secrets = planted.iter().filter(|(what, _)| !what.starts_with("the MD5"));
+    let found = |memory: &[u8]| -> Vec<_> {
+        // The search does find what is there.
+        assert!(contains(memory, b"S3_HOST_SECRET_KEY=a secret of the tests"));
+        secrets.clone().filter(|(_, bytes)| contains(memory, bytes)).map(|(what, _)| what).collect()
+    };
+    // The connection's buffers go with the connection, which the host may still be closing.
+    let last = (0..40).map(|_| found(&host.memory())).find(Vec::is_empty);
+    assert!(last.is_some(), "still in memory: {:?}", found(&host.memory()));
 }
 
 #[test]
@@ -269,5 +277,5 @@ fn memory_does_not_grow_with_the_object() {
 }
 
 fn contains(within: &[u8], searched: &[u8]) -> bool {
-    within.windows(searched.len()).any(|window| window == searched)
+    memmem::find(within, searched).is_some()
 }
