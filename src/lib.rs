@@ -163,8 +163,9 @@ pub use secret::alloc::WipingAlloc;
 /// Messages that an engine answers: see [`Ask`].
 pub mod messages {
     pub use crate::actors::ask::{
-        ChangeKey, CreateKey, DecryptDataKey, DescribeEngine, DescribeKey, DescribeKeyVersions,
-        FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,
+        ChangeKey, ConfigureEngine, CreateKey, DecryptDataKey, DescribeActivity, DescribeEngine,
+        DescribeKey, DescribeKeyVersions, FreezeEngine, GenerateDataKey,
+        GenerateDataKeyWithoutPlaintext, ListKeys, ReconfigureEngine, Rewrap, RotateKey,
         StartEngine, StopEngine, ThawEngine,
     };
 }

@@ -46,6 +46,14 @@ impl fmt::Debug for KeySource {
 }
 
 impl KeySource {
+    /// Whether it is itself the secret, and not the place where that lies.
+    pub(crate) fn is_handed_in(&self) -> bool {
+        match self {
+            Self::Given(_) => true,
+            Self::Credential(_) | Self::Env(_) | Self::File(_) => false,
+        }
+    }
+
     /// The key.
     ///
     /// # Errors

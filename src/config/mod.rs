@@ -100,6 +100,15 @@ pub enum BackendConfig {
 }
 
 impl BackendConfig {
+    /// Whether the host handed in a secret with it.
+    pub(crate) fn holds_secret(&self) -> bool {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local(config) => config.root_key.is_handed_in(),
+            Self::Static(config) => config.source.is_handed_in(),
+        }
+    }
+
     /// Whether `other` names the same store, so that a generation can share it with its successor.
     pub(crate) fn is_same_store(&self, other: &Self) -> bool {
         match (self, other) {

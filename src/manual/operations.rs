@@ -169,7 +169,8 @@
 //! system and old blocks of the disk still hold it, sealed under the root key: they die with that.
 //! Deletion is carried out only while the wall clock and the boot-time clock advance together;
 //! after a jump the reaper holds, and [`Status::clock_jump`](crate::status::Status::clock_jump)
-//! says so.
+//! says so until somebody has looked at the clock and [starts](crate::Kms::start) the engine, which
+//! may be running.
 //!
 //! # When something is wrong
 //!

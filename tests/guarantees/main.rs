@@ -21,4 +21,5 @@ mod harness;
 mod lifecycle;
 mod load;
 mod reaper;
+mod reconfigure;
 mod revocation;
