@@ -77,6 +77,7 @@
 //! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
+//! | S3's encryption headers read, decided and answered | [`s3`], [`mod@manual::s3`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
 //! | messages in place of calls | [`Kms::ask`], [`Asker`], [`Kms::recipient_in`] |
@@ -117,7 +118,8 @@
 //! * [`keystore`] to make one and [`config`] to name one; [`manual::operations`] before production.
 //! * [`manual::guarantees`]: what is promised, shown, and not built yet.
 //! * [`mod@manual::format`]: every stored byte.
-//! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors.
+//! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors;
+//!   `examples/s3_host`, an S3 server over a directory.
 
 #![warn(missing_docs)]
 // What only the local keystore uses stays compiled without it: one tree, no second set of paths.
@@ -145,6 +147,7 @@ pub mod limits;
 pub mod manual;
 mod object;
 mod plane;
+pub mod s3;
 mod secret;
 pub mod status;
 

@@ -30,6 +30,9 @@ pub const CONTEXT_PAIRS_MAX: usize = 64;
 /// Longest encryption context in bytes, names and values together, as in AWS KMS.
 pub const CONTEXT_BYTES_MAX: usize = 8192;
 
+/// Longest S3 header of an encryption context in bytes: what S3 takes of all headers of a request.
+pub const CONTEXT_HEADER_BYTES_MAX: usize = 8192;
+
 /// Shortest data key in bytes: 128 bits.
 pub const DATA_KEY_BYTES_MIN: usize = 16;
 

@@ -6,6 +6,7 @@
 //! | [`guarantees`] | whoever relies on it | the ten promises, the test that shows each, and what is not built yet |
 //! | [`threat_model`] | whoever has to judge it | against whom it protects, against whom not |
 //! | [`objects`] | whoever stores objects | what is put where, ranges, parts, customer keys, other keys and modes |
+//! | [`mod@s3`] | whoever speaks S3 to its clients | SSE-S3, SSE-KMS and SSE-C: headers in, decision, headers out |
 //! | [`operations`] | whoever runs it | root key, anchor, permissions, backup, clones and forks, incidents |
 //! | [`guidelines`] | whoever audits it | the RustFS KMS security guidelines, row by row, with their state |
 //! | [`mod@format`] | whoever must open the data without it | every stored byte |
@@ -23,4 +24,5 @@ pub mod guarantees;
 pub mod guidelines;
 pub mod objects;
 pub mod operations;
+pub mod s3;
 pub mod threat_model;

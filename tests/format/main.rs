@@ -22,6 +22,9 @@ mod objects;
 mod page;
 #[cfg(test)]
 mod python;
+#[cfg(test)]
+#[path = "../support/venv.rs"]
+mod venv;
 
 use std::fs;
 use std::path::Path;
