@@ -125,11 +125,17 @@ impl Kms {
     }
 
     /// Swaps to `config`: a new generation is built and probed beside the one that runs, and takes
-    /// its place without failing an operation. On the same keystore the two share it.
+    /// its place without failing an operation. On the same keystore the two share it, and so do all
+    /// changes of keys.
+    ///
+    /// Where it is another keystore, changes are refused as retriable from now to the swap: they
+    /// would be missing in a copy. What only takes away acts at once, and before the swap on the new
+    /// keystore too, where that holds the same key.
     ///
     /// # Errors
-    /// Whatever is wrong with the configuration or keeps its backend from opening; the engine runs
-    /// on as it was.
+    /// Whatever is wrong with the configuration or keeps its backend from opening, and
+    /// [`KeyError`](crate::error::KeyError) where a key of a copy does not allow what was taken away
+    /// meanwhile; the engine runs on as it was.
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
         config.check()?;
         self.intend(Operation::Reconfigure).await?;
