@@ -85,6 +85,7 @@ impl Lifecycle {
         });
         context.spawn(adopted);
         self.plane.random.set_cloned_host(config.host.cloned_host);
+        self.plane.slots.require_locked(config.host.require_locked_memory);
         let published = Generation {
             number: generation,
             keys: candidate.keys,

@@ -109,7 +109,7 @@ fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>
         })
         .map_err(fail)?;
     // One byte more than the longest form, so that a longer file is told apart.
-    let mut text = SecretBuffer::from_vec(vec![0; HEX_DIGITS + 2]);
+    let mut text = SecretBuffer::zeroes(HEX_DIGITS + 2);
     let mut len = 0;
     while let Some(rest) = text.expose_mut().get_mut(len..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest) {

@@ -40,6 +40,23 @@ impl Config {
             let problem = "is `unaudited`, which the production profile refuses";
             return Err(ConfigErrors::of("audit.release", problem));
         }
+        if self.host.require_locked_memory && !crate::secret::pages::can_lock() {
+            let problem = "is set, and the system does not let this process lock memory: raise \
+                           RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)";
+            return Err(ConfigErrors::of("host.require_locked_memory", problem));
+        }
+        Ok(())
+    }
+
+    /// Checks it, and does what it asks of the whole process.
+    pub(crate) fn prepare(&self) -> Result<(), ConfigErrors> {
+        self.check()?;
+        if self.host.harden_process {
+            crate::secret::process::harden_process().map_err(|_| {
+                let problem = "is set, and the system refuses it";
+                ConfigErrors::of("host.harden_process", problem)
+            })?;
+        }
         Ok(())
     }
 
@@ -140,4 +157,11 @@ pub struct HostConfig {
     /// drawn anew, with bytes of the operating system mixed in, and streams are sealed with
     /// AES-256-GCM-SIV.
     pub cloned_host: bool,
+    /// Whether key memory that the system does not let the engine lock is refused: configuring
+    /// fails then, and a lease that would need such a page. Otherwise it is warned of, and counted
+    /// in [`report`](crate::memory::report).
+    pub require_locked_memory: bool,
+    /// Whether starting calls [`harden_process`](crate::memory::harden_process): no core dumps of
+    /// the whole process, no debugger.
+    pub harden_process: bool,
 }

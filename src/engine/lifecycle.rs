@@ -22,7 +22,7 @@ impl Kms {
     /// [`ConfigErrors`](crate::error::ConfigErrors) with everything that is wrong with it;
     /// [`LifecycleError::NotNow`](crate::error::LifecycleError) while the engine runs.
     pub async fn configure(&self, config: Config) -> Result<(), Error> {
-        config.check()?;
+        config.prepare()?;
         self.intend(Operation::Configure).await?;
         let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
@@ -137,7 +137,7 @@ impl Kms {
     /// [`KeyError`](crate::error::KeyError) where a key of a copy does not allow what was taken away
     /// meanwhile; the engine runs on as it was.
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
-        config.check()?;
+        config.prepare()?;
         self.intend(Operation::Reconfigure).await?;
         let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await

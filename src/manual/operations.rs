@@ -58,6 +58,8 @@
 //!
 //! [host]
 //! cloned_host = false
+//! require_locked_memory = false         # refuse where RLIMIT_MEMLOCK does not let keys be locked
+//! harden_process = false                # no core dumps, no debugger
 //! "#;
 //! let config = Config::from_toml(text, "/etc/portcullis".as_ref())?;
 //! # }
@@ -106,7 +108,10 @@
 //!
 //! ## The process
 //!
-//! * No core dumps (`LimitCORE=0`), no swap or an encrypted one: key memory is not locked yet.
+//! * `LimitMEMLOCK=` of a few MiB: key memory is locked, 32 KiB for 256 leases and 64 KiB at a time
+//!   for the rest. [`memory::report`](crate::memory::report) says what the limit kept from being locked;
+//!   `require_locked_memory` makes that an error. `harden_process` forbids core dumps and debuggers;
+//!   [`WipingAlloc`](crate::WipingAlloc) as the global allocator wipes what libraries free.
 //! * [`Profile::Production`](crate::config::Profile::Production) is the default, and refuses
 //!   `release = "unaudited"`.
 //! * Give the engine an [`AuditSink`](crate::audit::AuditSink) whose records outlive the machine,
