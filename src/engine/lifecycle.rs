@@ -59,7 +59,8 @@ impl Kms {
     ///
     /// When this has answered `Ok`, no handle, lease or stream yields another byte of a key or of
     /// plaintext, and no key is in the engine's memory (guarantees 1 and 6), not even a root key
-    /// that the host handed in with its configuration. The gate is shut before this returns its future, and the engine stops whether or not that is ever polled.
+    /// that the host handed in with its configuration. The gate is shut before this returns its
+    /// future, and the engine stops whether or not that is ever polled.
     ///
     /// # Errors
     /// [`LifecycleError::Stuck`](crate::error::LifecycleError) if a section does not end within a
@@ -73,8 +74,8 @@ impl Kms {
     ///
     /// Streams are cut as soon as what is inside the gate has left it, which takes microseconds:
     /// each chunk needs the gate. `drain` is for what a stop waits for beyond that, a change of a
-    /// key on its way to the store and the store's close; [`CLOSE_GRACE`](crate::limits::CLOSE_GRACE)
-    /// at least.
+    /// key on its way to the store and the store's close; at least
+    /// [`CLOSE_GRACE`](crate::limits::CLOSE_GRACE).
     ///
     /// # Errors
     /// As for [`Self::stop`].

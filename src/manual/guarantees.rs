@@ -41,7 +41,8 @@
 //! `no_operation_that_begins_after_the_answer_uses_the_state_before_it`,
 //! `open_streams_end_at_the_next_chunk_after_a_disable_and_keep_their_key_over_a_rotation`; and
 //! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests
-//! on; over swaps and losses: `brakes_act_and_use_counts_are_had_at_once_while_another_store_is_opened`,
+//! on; over swaps and losses:
+//! `brakes_act_and_use_counts_are_had_at_once_while_another_store_is_opened`,
 //! `a_brake_during_the_opening_of_a_copy_holds_in_the_copy`,
 //! `a_copy_that_cannot_take_a_brake_over_does_not_come_into_use`,
 //! `a_brake_waits_for_a_backend_that_was_lost_and_acts_then`.
@@ -51,7 +52,7 @@
 //! # 3. Durability
 //!
 //! A change of a key is answered only once it is durable: manifest, file, directory and mark
-//! synced. A crash at any step leaves the old state or the new one. A change is made in the keystore
+//! synced. A crash at any step leaves the old state or the new one. What gives is made in the keystore
 //! that was in use when it was asked for, or refused: never in its successor, and never in the old
 //! one after that was read.
 //!
@@ -142,9 +143,9 @@
 //!
 //! # 10. Bounded
 //!
-//! Mailboxes, waiters, leases, streams, audit buffers, request sizes, rebuilds: each has a limit with a name
-//! and a reason in [`limits`](crate::limits), and reaching it is a typed error, with a hint when to
-//! try again where trying again helps.
+//! Mailboxes, waiters, leases, streams, audit buffers, request sizes, rebuilds: each has a limit
+//! with a name and a reason in [`limits`](crate::limits), and reaching it is a typed error, with a
+//! hint when to try again where trying again helps.
 //!
 //! *Shown by:* `ten_thousand_asks_of_a_blocked_actor_from_many_threads_admit_exactly_the_limit`,
 //! `a_flood_of_tells_is_bounded_like_asks`,
