@@ -81,8 +81,9 @@ pub enum Refused {
     /// The audit sink does not take records within its deadline (guarantee 4).
     #[error("the audit sink does not take records")]
     AuditUnavailable,
-    /// The actor that owns this was lost and is being rebuilt.
-    #[error("{actor} is being rebuilt; try again in {retry_after:?}")]
+    /// The actor that owns this was lost and is being rebuilt, or it is about to work with another
+    /// store and takes no changes until it does.
+    #[error("{actor} is being rebuilt or replaced; try again in {retry_after:?}")]
     Down {
         /// Which actor.
         actor: &'static str,

@@ -79,7 +79,10 @@
 //! | [`Env`](crate::keystore::RootKey::Env) | containers | the process's environment is readable in `/proc` to its user, and inherited by children |
 //! | [`Passphrase`](crate::keystore::RootKey::Passphrase) | a person who is asked at start | Argon2id costs a guesser 64 MiB and 3 passes a try: use six random words or more |
 //!
-//! It is read when the keystore is opened and wiped when that is done. To change it:
+//! It is read when the keystore is opened and wiped when that is done. One that the host hands in,
+//! a key or a passphrase, is kept while the engine runs, to open the keystore again after a failure,
+//! and wiped by a stop: [`configure`](crate::Kms::configure) hands it in again before each start but
+//! the first. To change it:
 //! [`change_root_key`](crate::keystore::change_root_key), with the engine stopped. Keys and data
 //! are not touched. *Earlier copies of the file `keystore` still open under the old root key*:
 //! after a leak of both, make a new keystore, and generate and rewrap anew.

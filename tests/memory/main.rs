@@ -4,7 +4,14 @@
 //! The child masks each key that it may see and tells the parent; so its memory holds a key in the
 //! clear only where the engine, or the test's own error, put it. The same search finds the keys
 //! while the engine runs, so it could fail.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong stops at once"
+)]
 
 mod child;
 mod needle;
