@@ -156,7 +156,7 @@ impl Plane {
             let Some(generation) = current.as_deref() else {
                 return Err(Refused::Stopped.into());
             };
-            let result = work(&Section { plane: self, generation, stripe: permit.stripe() });
+            let result = work(&Section { plane: self, class, generation, stripe: permit.stripe() });
             #[cfg(feature = "testing")]
             self.stamps.stamp(class, result.is_ok());
             result
@@ -175,6 +175,7 @@ impl Plane {
 /// One section: a permit, and what may be used under it.
 pub(crate) struct Section<'p> {
     pub(crate) plane: &'p Plane,
+    class: Class,
     pub(crate) generation: &'p Generation,
     pub(crate) stripe: usize,
 }
@@ -245,6 +246,12 @@ impl<'c> Call<'c> {
 }
 
 impl Section<'_> {
+    /// Whether the gate has not been shut since the section began: looked at between the chunks of
+    /// one section, so that a stop waits for one chunk.
+    pub(crate) fn is_open(&self) -> bool {
+        self.plane.gate.is_open(self.class)
+    }
+
     /// Begins the record of what this section does.
     ///
     /// # Errors
