@@ -10,4 +10,5 @@
 
 mod data_keys;
 mod harness;
+mod objects;
 mod reconfigure;

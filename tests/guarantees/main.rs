@@ -22,3 +22,4 @@ mod lifecycle;
 mod load;
 mod reaper;
 mod revocation;
+mod streams;
