@@ -73,8 +73,10 @@
 //! | a host wants | it calls |
 //! |---|---|
 //! | a key to encrypt with | [`Kms::generate_data_key`], [`Kms::decrypt_data_key`] |
-//! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::open`] |
-//! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
+//! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::seal_buf`], [`Kms::seal_stream`]; [`Kms::open`] and its like |
+//! | the same without a runtime | [`Kms::seal_read`], [`Kms::seal_write`]; [`Kms::open_read`], [`Kms::open_write`] |
+//! | a whole object sealed, as fast as the machine can | [`Kms::seal_into`], [`Kms::seal_bytes`]; [`Kms::open_into`], [`Kms::open_bytes`] |
+//! | up to 64 KiB encrypted, apart from objects | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
