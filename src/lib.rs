@@ -155,14 +155,25 @@ pub use engine::{DataKey, Engine, GeneratedDataKey, Kms};
 pub use error::Error;
 pub use object::{ObjectName, PartNumber, Suite, UploadId};
 pub use plane::{NeedsHop, TryError};
+#[doc(inline)]
+pub use secret::alloc::WipingAlloc;
 
 /// Messages that an engine answers: see [`Ask`].
 pub mod messages {
     pub use crate::actors::ask::{
-        ChangeKey, CreateKey, DecryptDataKey, DescribeEngine, DescribeKey, DescribeKeyVersions,
-        FreezeEngine, GenerateDataKey, GenerateDataKeyWithoutPlaintext, ListKeys, Rewrap,
+        ChangeKey, ConfigureEngine, CreateKey, DecryptDataKey, DescribeActivity, DescribeEngine,
+        DescribeKey, DescribeKeyVersions, FreezeEngine, GenerateDataKey,
+        GenerateDataKeyWithoutPlaintext, ListKeys, ReconfigureEngine, Rewrap, RotateKey,
         StartEngine, StopEngine, ThawEngine,
     };
+}
+
+/// The process's memory: whether its key memory is locked, an allocator that wipes what it frees,
+/// and keeping other processes out. Each is the whole process's, so the host decides.
+pub mod memory {
+    pub use crate::secret::alloc::{WipingAlloc, wipes_freed_memory};
+    pub use crate::secret::pages::{KeyMemory, report};
+    pub use crate::secret::process::{harden_process, is_hardened};
 }
 
 /// The local keystore: made, opened, kept from being rolled back.

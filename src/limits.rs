@@ -92,6 +92,10 @@ pub const USE_LOT: u64 = 256;
 /// Messages waiting in one actor's mailbox. At 0.4 us each the last one waits under a millisecond.
 pub const MAILBOX_MAX: usize = 1024;
 
+/// Callers that wait for use counts of one key at once. The store answers in a few milliseconds;
+/// at five million wraps a second no more than this come meanwhile.
+pub const SUPPLY_WAITERS_MAX: usize = 64 * 1024;
+
 /// How long a message may wait for its answer unless its sender says otherwise.
 pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -108,6 +112,10 @@ pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long `Stop` lets operations under way finish unless told otherwise.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long `Stop` waits at least for its backend to close, however soon it cuts what is under way:
+/// a change of a key may be on its way to the disk.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// How long a call may wait for the audit sink before it is refused.
 pub const AUDIT_DEADLINE: Duration = Duration::from_secs(2);

@@ -130,6 +130,6 @@
 //!   are polled by whatever the host has.
 //! * *Retries of changes.* After an outcome that is unknown the engine does not guess.
 //! * *Repair.* What is damaged is named and left as it is. Nothing is regenerated.
-//! * *`unsafe`*, outside the one module that tells a forked child from its parent.
+//! * *`unsafe`*, outside the one module that maps pages for keys and wipes what is freed.
 //! * *Priorities inside a mailbox.* actix has none. The brakes have a lane of their own.
 //! * *A feature that changes what a call does.* Features add interface and nothing else.

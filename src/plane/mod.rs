@@ -190,6 +190,8 @@ pub(crate) struct Call<'c> {
     rings: Cell<bool>,
     low: Cell<bool>,
     accepted: Cell<bool>,
+    /// The version of which a use was drawn.
+    drawn: Cell<Option<KeyVersion>>,
 }
 
 impl<'c> Call<'c> {
@@ -202,6 +204,7 @@ impl<'c> Call<'c> {
             rings: Cell::new(false),
             low: Cell::new(false),
             accepted: Cell::new(false),
+            drawn: Cell::new(None),
         }
     }
 
@@ -233,6 +236,11 @@ impl<'c> Call<'c> {
     /// Says that it is.
     pub(crate) fn runs_low(&self) {
         self.low.set(true);
+    }
+
+    /// Says that a use of `version` was drawn.
+    pub(crate) fn has_drawn(&self, version: KeyVersion) {
+        self.drawn.set(Some(version));
     }
 }
 
@@ -279,7 +287,10 @@ impl Section<'_> {
             Ok(_) => Outcome::Succeeded,
             // What waits and comes again is recorded when it has come to something.
             Err(TryError::NeedsHop(_)) => return result,
-            Err(TryError::Failed(error)) => Outcome::Failed(audit::ErrorClass::from(error)),
+            Err(TryError::Failed(error)) => {
+                self.give_back(recording);
+                Outcome::Failed(audit::ErrorClass::from(error))
+            }
         };
         match (self.accept(recording, Stage::Outcome, outcome), result) {
             (Ok(()), result) => result,
@@ -295,7 +306,7 @@ impl Section<'_> {
     ///
     /// # Errors
     /// [`NeedsHop::AuditBuffer`] where it has no room, [`Refused::AuditUnavailable`] where the sink
-    /// is down.
+    /// is down. A use that the section drew is given back then: it comes again, or to nothing.
     #[inline]
     pub(crate) fn accept(
         &self,
@@ -327,9 +338,28 @@ impl Section<'_> {
                 }
                 Ok(())
             }
-            Err(Refused::Full { .. }) => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
-            Err(refused) => Err(refused.into()),
+            Err(refused) => {
+                self.give_back(recording);
+                match refused {
+                    Refused::Full { .. } => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
+                    refused => Err(refused.into()),
+                }
+            }
         }
+    }
+
+    /// Gives back the use that was drawn for what this section does not release.
+    #[cold]
+    fn give_back(&self, recording: &Recording<'_>) {
+        let (Some(key), Some(version)) = (recording.key, recording.call.drawn.take()) else {
+            return;
+        };
+        self.generation.keys.with(key, |cell| {
+            if let Some(uses) = cell.map(|cell| cell.view()).as_ref().and_then(|v| v.uses(version))
+            {
+                uses.give_back(self.stripe);
+            }
+        });
     }
 }
 
@@ -351,7 +381,9 @@ pub enum NeedsHop {
     AuditBuffer,
     /// The record must be durable before anything is released (`release = "durable"`).
     DurableRecord,
-    /// The key's block of use counts is empty.
+    /// The key's block of use counts is empty. So it is at the first use of each key after a start:
+    /// a start writes nothing to the store, because it may be made only to read, and a block that
+    /// is reserved and not used counts as used.
     UseCounts,
 }
 
