@@ -4,7 +4,8 @@
 //! is the handle for one kind of message, and a host whose parts are actors gets an
 //! [`actix::Recipient`] from [`Kms::recipient_in`].
 //!
-//! Messages carry ids, contexts and leases, never bytes of a key or of plaintext.
+//! Messages carry ids, contexts and leases, never bytes of a key or of plaintext. A configuration
+//! may hold a root key that the host hands in, shared and wiped with its last holder.
 
 use core::fmt;
 use core::future::Future;
@@ -14,13 +15,14 @@ use core::pin::Pin;
 use actix::{Actor, ArbiterHandle, Context, Handler, Message, Recipient, ResponseFuture};
 use tokio::sync::oneshot;
 
+use crate::config::Config;
 use crate::context::EncryptionContext;
 use crate::engine::{DataKey, GeneratedDataKey, Kms, Rewrapped};
 use crate::envelope::{DataKeySpec, WrappedKey};
 use crate::error::{Error, LifecycleError};
 use crate::key::{KeyDescription, KeyId, KeyPage, Mutation, VersionDescription};
 use crate::plane::TryError;
-use crate::status::{FreezeScope, StartReport, Status, StopReport};
+use crate::status::{Activity, FreezeReport, FreezeScope, StartReport, Status, StopReport};
 
 use super::backend::MutationReport;
 
@@ -247,9 +249,10 @@ asks! {
         spec: DataKeySpec,
         /// What it is bound to.
         context: EncryptionContext,
-    } -> WrappedKey = |m, kms| later!(kms, |kms| {
-        kms.generate_data_key_without_plaintext(&m.key, m.spec, &m.context)
-    });
+    } -> WrappedKey = |m, kms| now_or_later!(
+        kms.try_generate_data_key_without_plaintext(&m.key, m.spec, &m.context),
+        later!(kms, |kms| kms.generate_data_key_without_plaintext(&m.key, m.spec, &m.context))
+    );
 
     /// [`Kms::decrypt_data_key`].
     DecryptDataKey {
@@ -268,7 +271,10 @@ asks! {
         wrapped: WrappedKey,
         /// What it is bound to.
         context: EncryptionContext,
-    } -> Rewrapped = |m, kms| later!(kms, |kms| kms.rewrap(&m.wrapped, &m.context));
+    } -> Rewrapped = |m, kms| now_or_later!(
+        kms.try_rewrap(&m.wrapped, &m.context),
+        later!(kms, |kms| kms.rewrap(&m.wrapped, &m.context))
+    );
 
     /// [`Kms::create_key`].
     CreateKey {
@@ -304,6 +310,24 @@ asks! {
         limit: usize,
     } -> KeyPage = |m, kms| later!(kms, |kms| kms.list_keys(m.after.as_ref(), m.limit));
 
+    /// [`Kms::rotate_key`].
+    RotateKey {
+        /// Which key.
+        id: KeyId,
+    } -> MutationReport = |m, kms| later!(kms, |kms| kms.rotate_key(&m.id));
+
+    /// [`Kms::configure`].
+    ConfigureEngine {
+        /// What the next start uses.
+        config: Config,
+    } -> () = |m, kms| later!(kms, |kms| kms.configure(m.config));
+
+    /// [`Kms::reconfigure`].
+    ReconfigureEngine {
+        /// What to swap to.
+        config: Config,
+    } -> StartReport = |m, kms| later!(kms, |kms| kms.reconfigure(m.config));
+
     /// [`Kms::start`].
     StartEngine {} -> StartReport = |_m, kms| later!(kms, |kms| kms.start());
 
@@ -317,11 +341,14 @@ asks! {
     FreezeEngine {
         /// What is refused.
         scope: FreezeScope,
-    } -> () = |m, kms| Answer::Later(Box::pin(kms.freeze(m.scope)));
+    } -> FreezeReport = |m, kms| Answer::Later(Box::pin(kms.freeze(m.scope)));
 
     /// [`Kms::thaw`].
     ThawEngine {} -> () = |_m, kms| later!(kms, |kms| kms.thaw());
 
     /// [`Kms::status`].
     DescribeEngine {} -> Status = |_m, kms| Answer::Now(Ok(kms.status()));
+
+    /// [`Kms::activity`].
+    DescribeActivity {} -> Activity = |_m, kms| Answer::Now(Ok(kms.activity()));
 }

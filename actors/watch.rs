@@ -51,6 +51,12 @@ impl Obituary {
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
+
+    /// Says that the actor could not become what it was built to be, where that takes longer than
+    /// its first moment: it ends now, and is built again as one that was never installed.
+    pub(crate) fn not_built(&self) {
+        self.installed.store(false, Ordering::Release);
+    }
 }
 
 impl Drop for Obituary {

@@ -47,3 +47,21 @@ impl BenchGate {
 pub fn sections(kms: &crate::Kms) -> (u64, u64) {
     kms.sections()
 }
+
+/// The material of every key version in a keystore that no engine has open, for tests that look for
+/// it in another process.
+///
+/// # Errors
+/// As opening the keystore.
+#[cfg(feature = "local")]
+pub fn master_key_material(
+    config: &crate::keystore::LocalConfig,
+) -> Result<Vec<Vec<u8>>, crate::Error> {
+    use crate::backend::Backend;
+
+    let random = std::sync::Arc::new(crate::secret::random::RandomPool::new(1, false));
+    let abandoned = core::sync::atomic::AtomicBool::new(false);
+    let store = crate::backend::local::LocalBackend::open(config, random, &abandoned)?;
+    let versions = store.records().values().flat_map(|record| &record.versions);
+    Ok(versions.filter_map(|v| Some(v.material.as_ref()?.expose().to_vec())).collect())
+}

@@ -53,6 +53,27 @@ pub enum Error {
     Unreachable(&'static str),
 }
 
+impl Error {
+    /// The same for one more who waited for the same thing.
+    pub(crate) fn for_another(&self) -> Self {
+        match self {
+            Self::Refused(refused) => Self::Refused(*refused),
+            Self::OutcomeUnknown(unknown) => Self::OutcomeUnknown(*unknown),
+            Self::Key(error) => Self::Key(error.clone()),
+            Self::Envelope(error) => Self::Envelope(*error),
+            Self::Context(error) => Self::Context(*error),
+            Self::Object(_) => Self::Unreachable("nobody waits for another's object"),
+            Self::Keystore(error) => Self::Keystore(error.clone()),
+            Self::Config(error) => Self::Config(error.clone()),
+            Self::Lifecycle(error) => Self::Lifecycle(error.clone()),
+            Self::AuditField(error) => Self::AuditField(*error),
+            Self::ApiMisuse(why) => Self::ApiMisuse(why),
+            Self::Randomness => Self::Randomness,
+            Self::Unreachable(why) => Self::Unreachable(why),
+        }
+    }
+}
+
 /// Nothing was done, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -494,6 +515,12 @@ pub enum LifecycleError {
     /// The backend does not close within the deadline; the engine stays closed until it does.
     #[error("the backend does not close in time; the engine stays closed until it does")]
     BackendHung,
+    /// The host handed a secret in with the configuration, and the last stop wiped it (guarantee 6):
+    /// configure the engine again before it is started.
+    #[error(
+        "the root key that the host handed in was wiped when the engine stopped; configure it again"
+    )]
+    SecretWiped,
     /// Permits did not come back within their second; the engine stays closed.
     #[error("{0} permits did not come back in time; the engine stays closed until they do")]
     Stuck(u64),

@@ -92,6 +92,10 @@ pub const USE_LOT: u64 = 256;
 /// Messages waiting in one actor's mailbox. At 0.4 us each the last one waits under a millisecond.
 pub const MAILBOX_MAX: usize = 1024;
 
+/// Callers that wait for use counts of one key at once. The store answers in a few milliseconds;
+/// at five million wraps a second no more than this come meanwhile.
+pub const SUPPLY_WAITERS_MAX: usize = 64 * 1024;
+
 /// How long a message may wait for its answer unless its sender says otherwise.
 pub const ASK_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -102,12 +106,16 @@ pub const OPEN_DEADLINE: Duration = Duration::from_secs(300);
 /// How often the reaper looks for deletions and rotations that are due. Windows are days.
 pub const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long `quiesce` and `close` wait for permits to come back. A section does at most 64 KiB of
-/// work, about 20 us; a second means that a thread is stopped in a debugger or the machine is gone.
+/// How long `quiesce` and `close` wait for permits to come back. A section does at most eight chunks
+/// of work, 15 us to 40 us; a second means that a thread is stopped in a debugger or the machine is gone.
 pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long `Stop` lets operations under way finish unless told otherwise.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long `Stop` waits at least for its backend to close, however soon it cuts what is under way:
+/// a change of a key may be on its way to the disk.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// How long a call may wait for the audit sink before it is refused.
 pub const AUDIT_DEADLINE: Duration = Duration::from_secs(2);

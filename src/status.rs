@@ -53,6 +53,11 @@ impl Phase {
         }
     }
 
+    /// What is answered in this phase where there is no generation.
+    pub(crate) fn refusal(self) -> Refused {
+        refusal(self.refusal_code())
+    }
+
     /// What the gate answers in this phase, as the code that it keeps.
     pub(crate) fn refusal_code(self) -> u8 {
         match self {
@@ -108,7 +113,8 @@ pub struct Status {
     pub operations: u64,
     /// Whether the audit sink takes records.
     pub audit_healthy: bool,
-    /// Whether the reaper holds deletions because the wall clock jumped.
+    /// Whether the reaper holds deletions because the wall clock jumped: since it was first seen,
+    /// over stops and failures, until a [`start`](crate::Kms::start).
     pub clock_jump: bool,
 }
 
@@ -125,6 +131,27 @@ pub struct StartReport {
 impl StartReport {
     pub(crate) fn new(generation: u64, was_running: bool) -> Self {
         Self { generation, was_running }
+    }
+}
+
+/// What a freeze came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct FreezeReport {
+    /// What is refused from now on.
+    pub scope: FreezeScope,
+    /// Sections under way when the gate was shut; each has ended.
+    pub in_flight: u64,
+    /// From the command to the end of the last one, and of a change that was under way.
+    pub took: Duration,
+    /// Whether the freeze is in the audit trail; it is not where the sink is down (guarantee 4).
+    pub audited: bool,
+}
+
+impl FreezeReport {
+    pub(crate) fn new(scope: FreezeScope, in_flight: u64, took: Duration) -> Self {
+        // Whoever records it says so.
+        Self { scope, in_flight, took, audited: false }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Engines beside each other and inside hosts of every kind, and what is left when they go.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::mem_forget,
@@ -13,13 +14,17 @@
 #[allow(dead_code, reason = "what the other suite needs")]
 mod harness;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
-use portcullis::envelope::DataKeySpec;
+use portcullis::envelope::{DataKeySpec, WrappedKey};
 use portcullis::error::{Error, OutcomeUnknown, Refused};
 use portcullis::key::Mutation;
-use portcullis::{Engine, Kms, TryError};
+use portcullis::status::FreezeScope;
+use portcullis::{DataKey, Engine, Kms, TryError};
 
 use harness::{Fixture, Store, context, default_key, poll_once, until};
 
@@ -37,6 +42,71 @@ fn threads() -> usize {
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
         .filter(|name| name.starts_with("portcullis"))
         .count()
+}
+
+/// What a forked child asks, and a number for each answer that is not the right one.
+fn asked_in_a_child(kms: &Kms, lease: &DataKey, wrapped: &WrappedKey) -> u8 {
+    let (key, a, spec) = (default_key(), context("a"), DataKeySpec::AES_256);
+    let is_forked = |error: Error| matches!(error, Error::Refused(Refused::Forked));
+    let failed = |error: TryError| match error {
+        TryError::Failed(error) => is_forked(error),
+        _ => false,
+    };
+    let now = |answer: Poll<Result<(), Error>>| match answer {
+        Poll::Ready(Err(error)) => is_forked(error),
+        Poll::Ready(Ok(())) | Poll::Pending => false,
+    };
+    let answers = [
+        kms.try_generate_data_key(&key, spec, &a).is_err_and(failed),
+        kms.try_decrypt_data_key(wrapped, &a).is_err_and(failed),
+        kms.try_rewrap(wrapped, &a).is_err_and(failed),
+        kms.try_encrypt(&key, b"payload", &a).is_err_and(failed),
+        lease.copy_into(&mut [0; 32]).is_err_and(is_forked),
+        kms.default_key().is_err_and(is_forked),
+        now(poll_once(pin!(async { kms.seal(&key, &a, &b"object"[..]).await.map(drop) }))),
+        now(poll_once(pin!(async { kms.describe_key(&key).await.map(drop) }))),
+        now(poll_once(pin!(async { kms.rotate_key(&key).await.map(drop) }))),
+        now(poll_once(pin!(async { kms.start().await.map(drop) }))),
+        now(poll_once(pin!(async { kms.freeze(FreezeScope::All).await.map(drop) }))),
+        now(poll_once(pin!(async { kms.stop().await.map(drop) }))),
+    ];
+    answers.iter().position(|right| !right).map_or(0, |wrong| wrong as u8 + 1)
+}
+
+/// A child has the memory of its parent's keys, random bytes and use counts, and none of its
+/// threads.
+#[test]
+fn a_child_forked_from_a_running_engine_is_refused_everything_and_the_parent_goes_on() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let fixture = runtime.block_on(Fixture::running());
+    let Fixture { engine, kms, key, store, sink, .. } = fixture;
+    let (spec, a) = (DataKeySpec::AES_256, context("a"));
+    let made = runtime.block_on(kms.generate_data_key(&key, spec, &a)).unwrap();
+    match fork::fork().unwrap() {
+        fork::Fork::Child => {
+            let asked = || asked_in_a_child(&kms, &made.key, &made.wrapped);
+            let wrong = catch_unwind(AssertUnwindSafe(asked)).unwrap_or(100);
+            // It joins nobody: those threads are the parent's. The directory is, too.
+            drop(engine);
+            std::process::exit(wrong.into());
+        }
+        fork::Fork::Parent(child) => {
+            let ended = Mutex::new(None);
+            until(|| {
+                let mut ended = ended.lock().unwrap();
+                *ended = fork::waitpid_nohang(child).unwrap();
+                ended.is_some()
+            });
+            let status = ended.into_inner().unwrap().unwrap();
+            assert_eq!(status, 0, "which answer was wrong, in the second byte");
+        }
+    }
+    runtime.block_on(works(&kms));
+    made.key.copy_into(&mut [0; 32]).unwrap();
+    drop(engine);
+    assert_eq!(threads(), 0);
+    drop((store, sink));
 }
 
 async fn works(kms: &Kms) {
@@ -90,6 +160,29 @@ fn an_engine_works_on_a_plain_thread_and_its_handle_in_an_actix_host() {
         drop(engine);
     });
     assert_eq!(threads(), 0);
+}
+
+/// The store was opened on the backend's own thread; now there is one more to join.
+#[test]
+fn dropping_an_engine_joins_the_thread_that_opens_another_store() {
+    let _alone = alone();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (fixture, slow) = (runtime.block_on(Fixture::running()), Store::new());
+    slow.mark.loads.shut();
+    let swap = runtime.spawn({
+        let (kms, config) = (fixture.kms.clone(), slow.config());
+        async move { kms.reconfigure(config).await }
+    });
+    slow.mark.loads.reached();
+    let kms = fixture.kms.clone();
+    let dropping = std::thread::spawn(move || drop(fixture));
+    until(|| !kms.status().open_for_reads);
+    assert!(!dropping.is_finished(), "there is somebody to wait for");
+    slow.mark.loads.open();
+    dropping.join().unwrap();
+    assert_eq!(threads(), 0);
+    // It ends in either way: it may just have been done.
+    let _ended = runtime.block_on(swap).unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use actix::Message;
 
+use super::supply::Errand;
 use crate::audit::Caller;
 use crate::backend::{BackendKind, Capabilities};
 use crate::clock::WallTime;
@@ -89,9 +90,11 @@ pub struct MutationReport {
 
 /// Reserves the next block of uses of a key's current version. Idempotent while there is enough.
 #[derive(Message)]
-#[rtype(result = "Result<(), Error>")]
+#[rtype(result = "()")]
 pub(crate) struct ReserveUses {
     pub(crate) id: KeyId,
+    /// Who waits for it.
+    pub(crate) errand: Errand,
 }
 
 /// Describes one key.

@@ -6,6 +6,8 @@
 //! ```
 //!
 //! A change that only takes away goes without the first two: the brake acts first (guarantee 4).
+//! Where another store is open already and waits to be swapped in, a brake is made durable there
+//! too before it is answered.
 //! The backend is away only up to "published"; the rest runs beside the next change.
 
 use std::sync::Arc;
@@ -14,12 +16,16 @@ use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::messages::MutationReport;
+use super::supply::Errand;
 use crate::actors::audit::Trail;
+use crate::actors::port::Begun;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::backend::Backend;
+use crate::clock::WallTime;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::{Class, stripe_of_thread};
-use crate::key::{KeyDescription, KeyId, KeyRecord, Mutation};
+use crate::key::table::KeyTable;
+use crate::key::{KeyDescription, KeyId, KeyRecord, KeyState, Mutation, VersionTag};
 use crate::limits::QUIESCE_DEADLINE;
 use crate::plane::{Plane, TryError};
 
@@ -35,15 +41,39 @@ pub(super) enum Kind {
     /// Somebody asked: audited.
     Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
-    Supply { done: oneshot::Sender<Result<(), Error>> },
+    Supply { errand: Errand, _begun: Begun },
 }
 
-/// The backend, back from a change.
-pub(super) struct Done {
+/// A backend that is away with a change, and the table in which its keys are published.
+pub(super) struct Away {
+    pub(super) keys: Arc<KeyTable>,
+    pub(super) backend: Box<dyn Backend>,
+}
+
+/// The same, back from it.
+pub(super) struct Returned {
+    pub(super) keys: Arc<KeyTable>,
     pub(super) backend: Box<dyn Backend>,
     /// What is to be published.
     pub(super) record: Option<Arc<KeyRecord>>,
+}
+
+/// What a change came to.
+pub(super) struct Done {
+    pub(super) in_use: Returned,
+    /// The candidate that a brake was carried over to, or the table of one that did not take it.
+    pub(super) next: Option<Result<Returned, Arc<KeyTable>>>,
+    /// What took something away, for a candidate that is not open yet.
+    pub(super) brake: Option<Brake>,
     pub(super) finish: Finish,
+}
+
+/// A change that took something away from a key.
+pub(super) struct Brake {
+    id: KeyId,
+    mutation: Mutation,
+    /// The first version's tag, which tells keys of one id apart.
+    origin: Option<VersionTag>,
 }
 
 /// What is left to do once the change is published.
@@ -56,6 +86,11 @@ pub(super) struct Finish {
 }
 
 impl Job {
+    /// Whether somebody asked for something to be taken away.
+    pub(super) fn is_brake(&self) -> bool {
+        matches!(self.kind, Kind::Asked { .. }) && self.mutation.is_brake()
+    }
+
     /// Whose request it is part of.
     pub(super) fn span(&self) -> Span {
         match &self.kind {
@@ -75,30 +110,83 @@ impl Job {
     pub(super) fn fail(self, error: Error) {
         match self.kind {
             Kind::Asked { done, .. } => drop(done.send(Err(error))),
-            Kind::Supply { done } => drop(done.send(Err(error))),
+            Kind::Supply { errand, .. } => errand.done(Err(error)),
         }
     }
 }
 
-/// Carries out `job` with `backend`, up to the point where it is durable.
+/// Carries out `job` with the backend `in_use` and, if it is a brake, with the `next` one, up to
+/// the point where it is durable.
 pub(super) async fn carry_out(
     plane: Arc<Plane>,
     trail: Trail,
-    mut backend: Box<dyn Backend>,
+    in_use: Away,
+    next: Option<Away>,
     job: Job,
 ) -> Done {
-    let result = match permitted(&plane, &trail, &job).await {
-        Ok(()) => {
-            let now = plane.clock.wall();
-            let mutated = backend.mutate(&job.id, &job.mutation, now).await;
-            mutated.map(|mutated| (mutated.record, mutated.changed))
-        }
+    let Away { keys, mut backend } = in_use;
+    let now = plane.clock.wall();
+    let mut result = match permitted(&plane, &trail, &job).await {
+        Ok(()) => backend.mutate(&job.id, &job.mutation, now).await,
         Err(error) => Err(error),
     };
-    let changed = result.as_ref().ok().filter(|(_, changed)| *changed);
-    let record = changed.map(|(record, _)| Arc::clone(record));
-    let result = result.map(|(record, changed)| (record.describe(), changed));
-    Done { backend, record, finish: Finish { plane, trail, job, result } }
+    let changed = result.as_ref().ok().filter(|mutated| mutated.changed);
+    let record = changed.map(|mutated| Arc::clone(&mutated.record));
+    let brake = Brake::of(&job, record.as_ref());
+    let in_use = Returned { keys, backend, record };
+    let next = match (next, &brake) {
+        (Some(Away { keys, mut backend }), Some(brake)) => {
+            match carry_over(&mut *backend, brake, now).await {
+                Ok(record) => Some(Ok(Returned { keys, backend, record })),
+                Err(error) => {
+                    tracing::error!(%error, "a brake does not hold in the store that comes next");
+                    // It holds here; after the swap somebody must look.
+                    result = Err(OutcomeUnknown.into());
+                    Some(Err(keys))
+                }
+            }
+        }
+        (next, _) => {
+            next.map(|Away { keys, backend }| Ok(Returned { keys, backend, record: None }))
+        }
+    };
+    let result = result.map(|mutated| (mutated.record.describe(), mutated.changed));
+    Done { in_use, next, brake, finish: Finish { plane, trail, job, result } }
+}
+
+/// Carries a brake over to a store that is to come into use, where that holds the same key; the key
+/// if it changed there.
+///
+/// # Errors
+/// Those of the store, and of the rules where the brake does not apply there: then the store must
+/// not come into use.
+pub(super) async fn carry_over(
+    backend: &mut dyn Backend,
+    brake: &Brake,
+    now: WallTime,
+) -> Result<Option<Arc<KeyRecord>>, Error> {
+    let is_same = |key: &Arc<KeyRecord>| brake.origin.is_some() && origin(key) == brake.origin;
+    let state = backend.records().get(&brake.id).filter(|key| is_same(key)).map(|key| key.state);
+    match state {
+        // Another key, or one that is good for nothing already.
+        None | Some(KeyState::PendingDeletion { .. } | KeyState::Destroyed) => Ok(None),
+        Some(KeyState::Enabled | KeyState::Disabled) => {
+            let mutated = backend.mutate(&brake.id, &brake.mutation, now).await?;
+            Ok(mutated.changed.then_some(mutated.record))
+        }
+    }
+}
+
+impl Brake {
+    fn of(job: &Job, record: Option<&Arc<KeyRecord>>) -> Option<Self> {
+        let record = record.filter(|_| job.is_brake())?;
+        let (id, mutation) = (job.id.clone(), job.mutation.clone());
+        Some(Self { id, mutation, origin: origin(record) })
+    }
+}
+
+fn origin(key: &KeyRecord) -> Option<VersionTag> {
+    key.versions.first().map(|version| version.tag)
 }
 
 /// Whether the change may begin: the gate is open for it and its intent is durable.
@@ -190,7 +278,7 @@ async fn settled(plane: &Plane) -> Result<(), Error> {
 impl Job {
     fn answer(self, result: Result<(KeyDescription, bool), Error>, audited: Result<bool, Error>) {
         match self.kind {
-            Kind::Supply { done } => drop(done.send(result.map(|_| ()))),
+            Kind::Supply { errand, .. } => errand.done(result.map(|_| ())),
             Kind::Asked { done, .. } => {
                 // A change that is durable and whose outcome is not in the trail: the trail has its
                 // intent without an outcome, and the caller must look before it tries again.

@@ -101,6 +101,11 @@ impl<T> Queue<T> {
         self.brakes.pop_front().or_else(|| self.others.pop_front())
     }
 
+    /// What waits and does more than take away.
+    pub(super) fn drain_others(&mut self) -> impl Iterator<Item = T> {
+        core::mem::take(&mut self.others).into_iter()
+    }
+
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> {
         core::mem::take(&mut self.brakes).into_iter().chain(core::mem::take(&mut self.others))
     }

@@ -1,52 +1,48 @@
-//! The lifecycle actor: mailbox to command, effect to reply.
+//! The lifecycle actor: what it owns, and effects to acts and replies.
 
-use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{Actor, AsyncContext, Context};
 use tokio::sync::oneshot;
 
-use super::messages::{ActorLost, Configure, Freeze, Reconfigure, Start, Stop, Thaw};
 use super::state::{Answer, Asker, Command, Effect, InFlight, Machine, Refusal};
 use crate::actors::audit::Trail;
-use crate::actors::backend::{
-    Abandon, Adopt, BackendActor, Candidate, Close, CloseReplaced, OpenCandidate, Settle,
-};
-use crate::actors::port::{Begun, Delivery, Port};
-use crate::actors::timer::Timer;
+use crate::actors::backend::{Abandon, Adopted, BackendActor, Candidate, CloseReplaced};
+use crate::actors::port::{Begun, Port};
 use crate::actors::watch::Obituary;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
-use crate::error::{Error, OutcomeUnknown, Refused};
+use crate::error::{Error, OutcomeUnknown};
 use crate::gate::{Scope, ShutTicket};
-use crate::limits::{OPEN_DEADLINE, QUIESCE_DEADLINE, REBUILD_BACKOFF_MIN};
 use crate::plane::{Generation, Plane};
-use crate::status::{FreezeScope, Phase, StartReport, Status, StopReport};
+use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, Status, StopReport};
 
 /// Owns the state machine and the gate's lever.
 pub(crate) struct Lifecycle {
-    plane: Arc<Plane>,
-    trail: Trail,
-    backend: Port<BackendActor>,
-    machine: Machine,
-    numbers: Arc<Numbers>,
+    pub(super) plane: Arc<Plane>,
+    pub(super) trail: Trail,
+    pub(super) backend: Port<BackendActor>,
+    /// What a backend that is built again would open.
+    pub(super) adopted: Adopted,
+    pub(super) machine: Machine,
+    pub(super) numbers: Arc<Numbers>,
     /// What the next start uses.
-    config: Option<Arc<Config>>,
+    pub(super) config: Option<Arc<Config>>,
     /// What the message that is being handled wants to swap to.
-    offered: Option<Arc<Config>>,
+    pub(super) offered: Option<Arc<Config>>,
     /// The attempt under way, and what it is built with: in use once it is adopted, and no sooner.
-    building: Option<(u64, Arc<Config>)>,
+    pub(super) building: Option<(u64, Arc<Config>)>,
     /// The newest attempt, and the flag that ends its opening soon.
-    abandoned: (u64, Arc<AtomicBool>),
-    candidates: HashMap<u64, Candidate>,
-    build_errors: HashMap<u64, Error>,
-    askers: HashMap<Asker, Reply>,
+    pub(super) abandoned: (u64, Arc<AtomicBool>),
+    pub(super) candidates: HashMap<u64, Candidate>,
+    pub(super) build_errors: HashMap<u64, Error>,
+    pub(super) askers: HashMap<Asker, Reply>,
     next_asker: Asker,
     /// The latest shut that a command has told of.
-    seen: ShutTicket,
-    replaced: Option<Arc<Generation>>,
+    pub(super) seen: ShutTicket,
+    pub(super) replaced: Option<Arc<Generation>>,
     /// What a successor has to do first.
     inherited: Vec<Effect>,
     _obituary: Obituary,
@@ -55,14 +51,15 @@ pub(crate) struct Lifecycle {
 /// What outlives the actor's value.
 #[derive(Default)]
 pub(crate) struct Numbers {
-    generation: AtomicU64,
-    attempts: AtomicU64,
+    pub(super) generation: AtomicU64,
+    pub(super) attempts: AtomicU64,
     was_built: AtomicBool,
 }
 
 /// Who is answered, by kind of answer.
-enum Reply {
+pub(super) enum Reply {
     Done(oneshot::Sender<Result<(), Error>>),
+    Frozen(oneshot::Sender<Result<FreezeReport, Error>>),
     Started(oneshot::Sender<Result<StartReport, Error>>),
     Stopped(oneshot::Sender<Result<StopReport, Error>>),
 }
@@ -74,6 +71,7 @@ impl Lifecycle {
         plane: Arc<Plane>,
         trail: Trail,
         backend: Port<BackendActor>,
+        adopted: Adopted,
         numbers: Arc<Numbers>,
         obituary: Obituary,
     ) -> Self {
@@ -85,11 +83,11 @@ impl Lifecycle {
         } else {
             (Machine::new(), Vec::new())
         };
-        let seen = plane.gate.latest_shut();
         Self {
             plane,
             trail,
             backend,
+            adopted,
             machine,
             numbers,
             config: None,
@@ -100,7 +98,7 @@ impl Lifecycle {
             build_errors: HashMap::new(),
             askers: HashMap::new(),
             next_asker: 0,
-            seen,
+            seen: ShutTicket::NONE,
             replaced: None,
             inherited,
             _obituary: obituary,
@@ -113,7 +111,7 @@ impl Lifecycle {
         self.next_asker
     }
 
-    fn apply(&mut self, context: &mut Context<Self>, command: Command) {
+    pub(super) fn apply(&mut self, context: &mut Context<Self>, command: Command) {
         let before = self.machine.phase();
         let in_flight = InFlight {
             sections: self.plane.gate.inside(),
@@ -136,8 +134,8 @@ impl Lifecycle {
         }
     }
 
-    /// Makes the gate's refusals say what state the engine is in.
-    fn relabel(&mut self, phase: Phase) {
+    /// Makes the gate's refusals say what state the engine is in, where that keeps it shut.
+    pub(super) fn relabel(&mut self, phase: Phase) {
         match phase {
             Phase::Running | Phase::Frozen(_) => {}
             Phase::Draining
@@ -145,7 +143,7 @@ impl Lifecycle {
             | Phase::NotConfigured
             | Phase::Starting
             | Phase::Stopped => {
-                self.seen = self.plane.gate.shut(Scope::All, phase.refusal_code());
+                self.plane.gate.relabel(phase.refusal_code());
             }
         }
     }
@@ -180,7 +178,8 @@ impl Lifecycle {
             Effect::Adopt { attempt, generation } => self.adopt(context, attempt, generation),
             Effect::Shut(scope) => {
                 let code = self.machine.phase().refusal_code();
-                self.seen = self.plane.gate.shut(gate_scope(scope), code);
+                // No ticket: `seen` says what others have told, and nothing else.
+                self.plane.gate.shut_by_opener(gate_scope(scope), code);
             }
             Effect::Open => {
                 // False if a later shut came: then its message is on the way.
@@ -192,6 +191,12 @@ impl Lifecycle {
                 self.replaced = None;
                 let _ = self.backend.tell(CloseReplaced);
             }
+            Effect::ForgetSecrets => {
+                let holds_secret = |config: &mut Arc<Config>| config.backend.holds_secret();
+                if self.config.take_if(holds_secret).is_some() {
+                    self.machine.forgot_secret();
+                }
+            }
             Effect::Wake { round, at } => {
                 let after = at.since(self.plane.clock.boot());
                 context.run_later(after, move |actor, context| {
@@ -201,143 +206,14 @@ impl Lifecycle {
         }
     }
 
-    fn build(&mut self, context: &mut Context<Self>, attempt: u64, shares: bool) {
-        self.numbers.attempts.fetch_max(attempt, Ordering::AcqRel);
-        self.abandoned = (attempt, Arc::default());
-        let abandoned = Arc::clone(&self.abandoned.1);
-        let config = if shares { self.offered.take() } else { self.config.clone() };
-        self.building = config.clone().map(|config| (attempt, config));
-        let backend = self.backend.clone();
-        let timer = self.trail.timer().clone();
-        let open = async move {
-            let config = config.ok_or(Refused::NotConfigured)?;
-            loop {
-                let (config, abandoned) = (Arc::clone(&config), Arc::clone(&abandoned));
-                let left = Arc::clone(&abandoned);
-                let open = OpenCandidate { attempt, config, shares, abandoned };
-                match backend.ask(open, OPEN_DEADLINE).await {
-                    // It is being built again, and there in a moment.
-                    Err(Error::Refused(Refused::Down { retry_after, .. }))
-                        if !left.load(Ordering::Acquire) =>
-                    {
-                        let _ = timer.within(retry_after, core::future::pending::<()>()).await;
-                    }
-                    opened => return opened,
-                }
-            }
-        };
-        let opened = open.into_actor(self).map(move |opened, actor, context| match opened {
-            Ok(candidate) => {
-                actor.candidates.insert(attempt, candidate);
-                actor.apply(context, Command::Built { attempt });
-            }
-            Err(error) => {
-                actor.build_errors.insert(attempt, error);
-                let why = "the backend could not be opened";
-                actor.apply(context, Command::BuildFailed { attempt, why });
-                actor.build_errors.remove(&attempt);
-            }
-        });
-        context.spawn(opened);
-    }
-
-    fn adopt(&mut self, context: &mut Context<Self>, attempt: u64, generation: u64) {
-        self.numbers.generation.store(generation, Ordering::Release);
-        let building = self.building.take_if(|building| building.0 == attempt);
-        let (Some(candidate), Some((_, config))) = (self.candidates.remove(&attempt), building)
-        else {
-            return;
-        };
-        self.config = Some(Arc::clone(&config));
-        // Ordered before every mutation that callers of the new generation send.
-        let adopted = self.backend.ask(Adopt { attempt }, CLOSE_DEADLINE);
-        let adopted = adopted.into_actor(self).map(move |adopted, actor, context| {
-            let in_use = match actor.machine.phase() {
-                Phase::Running | Phase::Frozen(_) => actor.machine.generation() == generation,
-                Phase::Draining
-                | Phase::Failed(_)
-                | Phase::NotConfigured
-                | Phase::Starting
-                | Phase::Stopped => false,
-            };
-            // It died with the candidate: its successor has another store, or none.
-            if adopted.is_err() && in_use {
-                let why = "the backend lost what it had opened";
-                actor.apply(context, Command::ActorLost { why });
-            }
-        });
-        context.spawn(adopted);
-        self.plane.random.set_cloned_host(config.host.cloned_host);
-        let published = Generation {
-            number: generation,
-            keys: candidate.keys,
-            backend: candidate.backend,
-            capabilities: candidate.capabilities,
-            release: config.audit.release,
-            default_key: config.default_key.clone(),
-            cloned_host: config.host.cloned_host,
-            object_threads: config.objects.threads(),
-        };
-        self.replaced = self.plane.publish(Arc::new(published));
-    }
-
-    /// Waits for quiescence, and for the mutation that is under way; says so if the gate does not
-    /// get quiet in time, and goes on waiting.
-    fn quiesce(&self, context: &mut Context<Self>, round: u64) {
-        let quiesce = self.plane.gate.quiesce_owned();
-        let timer = self.trail.timer().clone();
-        let backend = self.backend.clone();
-        let waits_for_mutation = matches!(self.machine.phase(), Phase::Frozen(_));
-        let (done, gone) = oneshot::channel();
-        let quiet = async move {
-            quiesce.await;
-            let _ = done.send(());
-            if waits_for_mutation {
-                // A backend that is gone changes nothing any more.
-                let _ = backend.ask(Settle, CLOSE_DEADLINE).await;
-            }
-        };
-        context.spawn(quiet.into_actor(self).map(move |(), actor, context| {
-            actor.apply(context, Command::Quiet { round });
-        }));
-        let late = async move { timer.within(QUIESCE_DEADLINE, gone).await.is_err() };
-        context.spawn(late.into_actor(self).map(move |late, actor, context| {
-            if late {
-                let inside = actor.plane.gate.inside();
-                actor.apply(context, Command::Stuck { round, inside });
-            }
-        }));
-    }
-
-    /// Wipes what callers hold, then closes the backend.
-    fn close(&mut self, context: &mut Context<Self>, round: u64) {
-        let wiped = self.wipe();
-        let closed = closed(self.backend.clone(), self.trail.timer().clone());
-        context.spawn(closed.into_actor(self).map(move |(), actor, context| {
-            // What a change that was under way drew last.
-            actor.plane.random.wipe();
-            actor.apply(context, Command::Closed { round, wiped });
-        }));
-    }
-
-    /// Wipes every key that callers hold and withdraws the generation; how many keys that were.
-    fn wipe(&mut self) -> u64 {
-        let cut = self.plane.operations.cut(Refused::Draining);
-        let leases = self.plane.slots.wipe();
-        self.plane.random.wipe();
-        for generation in self.plane.withdraw().into_iter().chain(self.replaced.take()) {
-            generation.keys.withdraw();
-        }
-        self.candidates.clear();
-        self.building = None;
-        cut + leases
-    }
-
     fn answer(&mut self, effect: Effect) {
         match effect {
             Effect::Answer(asker, answer) => {
                 match (self.askers.remove(&asker), answer) {
                     (Some(Reply::Done(reply)), Answer::Done) => drop(reply.send(Ok(()))),
+                    (Some(Reply::Frozen(reply)), Answer::Frozen(report)) => {
+                        drop(reply.send(Ok(report)));
+                    }
                     (Some(Reply::Started(reply)), Answer::Started(report)) => {
                         drop(reply.send(Ok(report)));
                     }
@@ -345,7 +221,10 @@ impl Lifecycle {
                         drop(reply.send(Ok(report)));
                     }
                     // An asker that has gone, or a bug that its dropped reply tells of.
-                    (_, Answer::Done | Answer::Started(_) | Answer::Stopped(_)) => {}
+                    (
+                        _,
+                        Answer::Done | Answer::Frozen(_) | Answer::Started(_) | Answer::Stopped(_),
+                    ) => {}
                 }
             }
             Effect::Refuse(asker, refusal) => {
@@ -359,6 +238,7 @@ impl Lifecycle {
                 };
                 match self.askers.remove(&asker) {
                     Some(Reply::Done(reply)) => drop(reply.send(Err(error))),
+                    Some(Reply::Frozen(reply)) => drop(reply.send(Err(error))),
                     Some(Reply::Started(reply)) => drop(reply.send(Err(error))),
                     Some(Reply::Stopped(reply)) => drop(reply.send(Err(error))),
                     None => {}
@@ -372,6 +252,7 @@ impl Lifecycle {
             | Effect::Quiesce { .. }
             | Effect::Close { .. }
             | Effect::CloseReplaced { .. }
+            | Effect::ForgetSecrets
             | Effect::Wake { .. } => {}
         }
     }
@@ -379,7 +260,7 @@ impl Lifecycle {
     /// Runs `command` for a new asker and gives the future of its answer, and of whether that is in
     /// the trail: recorded as `operation` of `caller`. The commands that give are refused by the
     /// intent that their senders record before; the record never fails one afterwards.
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &mut self,
         context: &mut Context<Self>,
         begun: Begun,
@@ -407,25 +288,6 @@ impl Lifecycle {
             (answer, audited)
         }
     }
-}
-
-/// Has the backend closed, or whatever is built in its place: a successor opens what was in use.
-async fn closed(backend: Port<BackendActor>, timer: Timer) {
-    loop {
-        let pause = match backend.ask(Close, CLOSE_DEADLINE).await {
-            Err(Error::Refused(Refused::Down { retry_after, .. })) => retry_after,
-            Err(Error::OutcomeUnknown(_)) => REBUILD_BACKOFF_MIN,
-            // Closed, or given up for good and its values dropped.
-            Ok(()) | Err(_) => return,
-        };
-        let _ = timer.within(pause, core::future::pending::<()>()).await;
-    }
-}
-
-/// The answer to a command that gives: where its outcome is not in the trail, its sender must look
-/// before it relies on it (guarantee 4).
-fn certain<T>((answer, audited): (Result<T, Error>, bool)) -> Result<T, Error> {
-    if answer.is_ok() && !audited { Err(OutcomeUnknown.into()) } else { answer }
 }
 
 fn outcome_of<T>(result: &Result<T, Error>) -> Outcome {
@@ -457,141 +319,3 @@ impl Actor for Lifecycle {
         }
     }
 }
-
-/// Refuses a message that must not begin.
-macro_rules! begun_or_refused {
-    ($delivery:expr) => {
-        match $delivery.begin() {
-            Ok(begun) => begun,
-            Err(error) => return Box::pin(async { Err(error) }),
-        }
-    };
-}
-
-impl Handler<Delivery<Configure>> for Lifecycle {
-    type Result = ResponseFuture<Result<(), Error>>;
-
-    fn handle(
-        &mut self,
-        delivery: Delivery<Configure>,
-        context: &mut Context<Self>,
-    ) -> Self::Result {
-        let (Configure { config, caller }, begun) = begun_or_refused!(delivery);
-        match self.machine.phase() {
-            Phase::NotConfigured | Phase::Stopped | Phase::Failed(_) => self.config = Some(config),
-            Phase::Draining | Phase::Frozen(_) | Phase::Running | Phase::Starting => {}
-        }
-        let who = (Operation::Configure, caller);
-        let answer = self.ask(context, begun, who, Reply::Done, Command::Configure);
-        Box::pin(async { certain(answer.await) })
-    }
-}
-
-impl Handler<Delivery<Start>> for Lifecycle {
-    type Result = ResponseFuture<Result<StartReport, Error>>;
-
-    fn handle(&mut self, delivery: Delivery<Start>, context: &mut Context<Self>) -> Self::Result {
-        let (Start { seen, caller }, begun) = begun_or_refused!(delivery);
-        self.seen = self.seen.max(seen);
-        let who = (Operation::Start, caller);
-        let answer = self.ask(context, begun, who, Reply::Started, Command::Start);
-        Box::pin(async { certain(answer.await) })
-    }
-}
-
-impl Handler<Delivery<Stop>> for Lifecycle {
-    type Result = ();
-
-    fn handle(&mut self, delivery: Delivery<Stop>, context: &mut Context<Self>) {
-        let Ok((stop, begun)) = delivery.begin() else {
-            return;
-        };
-        let Stop { drain, shut, caller, done } = stop;
-        self.seen = self.seen.max(shut);
-        let command = |asker| Command::Stop { drain, asker };
-        let who = (Operation::Stop, caller);
-        let answer = self.ask(context, begun, who, Reply::Stopped, command);
-        self.relabel(self.machine.phase());
-        let answer = async {
-            let (answer, audited) = answer.await;
-            let _ = done.send(answer.map(|report| StopReport { audited, ..report }));
-        };
-        context.spawn(answer.into_actor(self));
-    }
-}
-
-impl Handler<Delivery<Freeze>> for Lifecycle {
-    type Result = ();
-
-    fn handle(&mut self, delivery: Delivery<Freeze>, context: &mut Context<Self>) {
-        let Ok((freeze, begun)) = delivery.begin() else {
-            return;
-        };
-        let Freeze { scope, shut, caller, done } = freeze;
-        self.seen = self.seen.max(shut);
-        let command = |asker| Command::Freeze { scope, asker };
-        let who = (Operation::Freeze, caller);
-        let answer = self.ask(context, begun, who, Reply::Done, command);
-        // Where it was refused, the shut of its sender left the wrong reason.
-        self.relabel(self.machine.phase());
-        let answer = async {
-            let _ = done.send(answer.await.0);
-        };
-        context.spawn(answer.into_actor(self));
-    }
-}
-
-impl Handler<Delivery<Thaw>> for Lifecycle {
-    type Result = ResponseFuture<Result<(), Error>>;
-
-    fn handle(&mut self, delivery: Delivery<Thaw>, context: &mut Context<Self>) -> Self::Result {
-        let (Thaw { seen, caller }, begun) = begun_or_refused!(delivery);
-        self.seen = self.seen.max(seen);
-        let who = (Operation::Thaw, caller);
-        let answer = self.ask(context, begun, who, Reply::Done, Command::Thaw);
-        Box::pin(async { certain(answer.await) })
-    }
-}
-
-impl Handler<Delivery<Reconfigure>> for Lifecycle {
-    type Result = ResponseFuture<Result<StartReport, Error>>;
-
-    fn handle(
-        &mut self,
-        delivery: Delivery<Reconfigure>,
-        context: &mut Context<Self>,
-    ) -> Self::Result {
-        let (Reconfigure { config, caller }, begun) = begun_or_refused!(delivery);
-        self.offered = Some(config);
-        let who = (Operation::Reconfigure, caller);
-        let answer = self.ask(context, begun, who, Reply::Started, Command::Reconfigure);
-        self.offered = None;
-        Box::pin(async { certain(answer.await) })
-    }
-}
-
-impl Handler<Delivery<ActorLost>> for Lifecycle {
-    type Result = ();
-
-    fn handle(&mut self, delivery: Delivery<ActorLost>, context: &mut Context<Self>) {
-        let Ok((ActorLost(why), begun)) = delivery.begin() else {
-            return;
-        };
-        self.apply(context, Command::ActorLost { why });
-        let (trail, plane) = (self.trail.clone(), Arc::clone(&self.plane));
-        let recorded = async move {
-            let _begun = begun;
-            let caller = Caller::engine();
-            let record = RecordRef {
-                outcome: Outcome::Failed(ErrorClass::Failed),
-                generation: plane.status.load().generation,
-                ..RecordRef::event(&caller, Operation::Stop, plane.clock.wall())
-            };
-            trail.brake(&record).await;
-        };
-        context.spawn(recorded.into_actor(self));
-    }
-}
-
-/// How long the backend may take to close. A stop is answered at its own deadline before that.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(3600);

@@ -10,7 +10,7 @@ use crate::audit::Caller;
 use crate::config::Config;
 use crate::error::Error;
 use crate::gate::ShutTicket;
-use crate::status::{FreezeScope, StartReport, StopReport};
+use crate::status::{FreezeReport, FreezeScope, StartReport, StopReport};
 
 // ---- Said by hosts, through `Kms` ----
 
@@ -50,7 +50,7 @@ pub(crate) struct Freeze {
     pub(crate) scope: FreezeScope,
     pub(crate) shut: ShutTicket,
     pub(crate) caller: Caller,
-    pub(crate) done: oneshot::Sender<Result<(), Error>>,
+    pub(crate) done: oneshot::Sender<Result<FreezeReport, Error>>,
 }
 
 /// Ends a freeze, over no shut later than `seen`.

@@ -10,6 +10,9 @@
 //! 2. A successor after a panic knows nothing of what runs: it shuts, wipes and has failed.
 
 mod actor;
+mod build;
+mod close;
+mod handlers;
 mod messages;
 mod state;
 

@@ -15,13 +15,19 @@
 //! 4. A state that yields keys is left only after quiescence: `Frozen` is entered by `Quiet`,
 //!    `Stopped` and `Failed` only once nothing is under way and the backend is closed. A candidate
 //!    that is being built holds keys too.
-//! 5. What a swap replaced is closed once nobody uses it, whatever state the engine is in by then.
+//! 5. A stop forgets the secrets that the host handed in with its configuration (guarantee 6).
+//! 6. What a swap replaced is closed once nobody uses it, whatever state the engine is in by then.
+
+mod begin;
+mod end;
+mod freeze;
 
 use core::time::Duration;
 
 use crate::clock::BootTime;
 use crate::error::{LifecycleError, Refused};
-use crate::status::{FreezeScope, Phase, StartReport, StopReport};
+use crate::limits::CLOSE_GRACE;
+use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
 
 /// Who waits for an answer: a number that the actor knows.
 pub(super) type Asker = u64;
@@ -80,6 +86,8 @@ pub(super) enum Effect {
     Close { round: u64 },
     /// Drop what the swap replaced.
     CloseReplaced { round: u64 },
+    /// Forget a configuration that holds a secret, and say so to the machine.
+    ForgetSecrets,
     /// Report `DeadlineDue` at that moment.
     Wake { round: u64, at: BootTime },
 }
@@ -88,6 +96,7 @@ pub(super) enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
     Done,
+    Frozen(FreezeReport),
     Started(StartReport),
     Stopped(StopReport),
 }
@@ -115,6 +124,8 @@ pub(super) struct Machine {
     state: State,
     /// The swap that was made and whose old generation may still be in use.
     replacing: Option<Replacing>,
+    /// The configuration held a secret of the host's and was forgotten.
+    forgot_secret: bool,
     /// The last generation that ran.
     generation: u64,
     attempts: u64,
@@ -136,6 +147,8 @@ enum State {
         scope: FreezeScope,
         round: u64,
         askers: Vec<Asker>,
+        began: BootTime,
+        in_flight: InFlight,
         /// So many sections did not end in time.
         stuck: Option<u64>,
     },
@@ -170,13 +183,22 @@ struct Drain {
     deadline: BootTime,
     in_flight: InFlight,
     quiet: bool,
+    /// Sections did not end in time: whoever asks from now on is told at once.
+    stuck: bool,
     /// Ends in `Failed` instead of `Stopped`.
     failure: Option<&'static str>,
 }
 
 impl Machine {
     pub(super) fn new() -> Self {
-        Self { state: State::NotConfigured, replacing: None, generation: 0, attempts: 0, rounds: 0 }
+        Self {
+            state: State::NotConfigured,
+            replacing: None,
+            forgot_secret: false,
+            generation: 0,
+            attempts: 0,
+            rounds: 0,
+        }
     }
 
     /// A machine whose predecessor was lost, and what is to be done at once: it knows nothing of
@@ -207,6 +229,11 @@ impl Machine {
         self.generation
     }
 
+    /// The configuration is gone with the secret in it: a start needs another one.
+    pub(super) fn forgot_secret(&mut self) {
+        self.forgot_secret = true;
+    }
+
     /// Whether a candidate is being built or swapped in beside the running generation.
     pub(super) fn is_reconfiguring(&self) -> bool {
         self.replacing.is_some() || matches!(&self.state, State::Running { swap: Some(_) })
@@ -222,422 +249,19 @@ impl Machine {
         match command {
             Command::Configure(asker) => self.configure(asker),
             Command::Start(asker) => self.start(asker),
-            Command::Stop { drain, asker } => self.stop(now, in_flight, drain, asker),
-            Command::Freeze { scope, asker } => self.freeze(scope, asker),
+            Command::Stop { drain, asker } => {
+                self.stop(now, in_flight, drain.max(CLOSE_GRACE), asker)
+            }
+            Command::Freeze { scope, asker } => self.freeze(now, in_flight, scope, asker),
             Command::Thaw(asker) => self.thaw(asker),
             Command::Reconfigure(asker) => self.reconfigure(asker),
             Command::Built { attempt } => self.built(attempt),
             Command::BuildFailed { attempt, why } => self.build_failed(attempt, why),
-            Command::Quiet { round } => self.quiet(round),
+            Command::Quiet { round } => self.quiet(now, round),
             Command::Stuck { round, inside } => self.stuck(round, inside),
             Command::Closed { round, wiped } => self.closed(now, round, wiped),
             Command::DeadlineDue { round } => self.deadline_due(now, round),
             Command::ActorLost { why } => self.actor_lost(now, in_flight, why),
-        }
-    }
-
-    fn configure(&mut self, asker: Asker) -> Vec<Effect> {
-        match &self.state {
-            State::NotConfigured => {
-                self.state = State::Stopped;
-                vec![Effect::Answer(asker, Answer::Done)]
-            }
-            State::Stopped | State::Failed { .. } => vec![Effect::Answer(asker, Answer::Done)],
-            State::Starting { .. }
-            | State::Running { .. }
-            | State::Freezing { .. }
-            | State::Frozen { .. }
-            | State::Draining(_) => self.not_now(asker, "configure", "; use reconfigure"),
-        }
-    }
-
-    fn start(&mut self, asker: Asker) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        match &self.state {
-            State::NotConfigured => {
-                return vec![Effect::Refuse(asker, Refusal::Refused(Refused::NotConfigured))];
-            }
-            State::Stopped | State::Failed { .. } => {}
-            State::Starting { attempt, asker } => {
-                effects.push(Effect::Abandon { attempt: *attempt });
-                effects.push(superseded(*asker, "start"));
-            }
-            State::Running { .. } => {
-                // A shut whose message was refused is undone.
-                let report = StartReport::new(self.generation, true);
-                return vec![Effect::Open, Effect::Answer(asker, Answer::Started(report))];
-            }
-            State::Freezing { .. } | State::Frozen { .. } => {
-                return self.not_now(asker, "start", "; thaw it");
-            }
-            State::Draining(_) => {
-                return self.not_now(asker, "start", "; wait until it has stopped");
-            }
-        }
-        self.attempts += 1;
-        let attempt = self.attempts;
-        self.state = State::Starting { attempt, asker };
-        effects.push(Effect::Build { attempt, shares: false });
-        effects
-    }
-
-    fn stop(
-        &mut self,
-        now: BootTime,
-        in_flight: InFlight,
-        drain: Duration,
-        asker: Asker,
-    ) -> Vec<Effect> {
-        match &mut self.state {
-            State::NotConfigured | State::Stopped => {
-                vec![Effect::Answer(asker, Answer::Stopped(StopReport::nothing()))]
-            }
-            // What failed may have left something open.
-            State::Failed { .. } => self.close(now, now.plus(drain), vec![asker], None),
-            State::Starting { attempt, asker: starter } => {
-                let mut effects =
-                    vec![Effect::Abandon { attempt: *attempt }, superseded(*starter, "stop")];
-                effects.extend(self.close(now, now.plus(drain), vec![asker], None));
-                effects
-            }
-            State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now.plus(drain), vec![asker], None)
-            }
-            State::Draining(draining) => {
-                draining.askers.push(asker);
-                draining.deadline = draining.deadline.min(now.plus(drain));
-                let round = draining.round;
-                let mut effects = vec![Effect::Wake { round, at: draining.deadline }];
-                if !draining.quiet {
-                    effects.push(Effect::Quiesce { round });
-                }
-                effects
-            }
-        }
-    }
-
-    /// Leaves a state that yields keys, towards `Stopped` or `Failed`.
-    fn drain(
-        &mut self,
-        now: BootTime,
-        in_flight: InFlight,
-        deadline: BootTime,
-        askers: Vec<Asker>,
-        failure: Option<&'static str>,
-    ) -> Vec<Effect> {
-        let by = if failure.is_some() { "failure" } else { "stop" };
-        let mut effects = vec![Effect::Shut(FreezeScope::All)];
-        effects.extend(self.end_waiting(by));
-        self.rounds += 1;
-        let round = self.rounds;
-        let drain = Drain { round, askers, began: now, deadline, in_flight, quiet: false, failure };
-        self.state = State::Draining(drain);
-        effects.push(Effect::Quiesce { round });
-        effects.push(Effect::Wake { round, at: deadline });
-        effects
-    }
-
-    /// Closes the backend where the gate is closed and nothing is inside: towards `Stopped` or
-    /// `Failed`.
-    fn close(
-        &mut self,
-        now: BootTime,
-        deadline: BootTime,
-        askers: Vec<Asker>,
-        failure: Option<&'static str>,
-    ) -> Vec<Effect> {
-        self.rounds += 1;
-        let round = self.rounds;
-        self.state = State::Draining(Drain {
-            round,
-            askers,
-            began: now,
-            deadline,
-            in_flight: InFlight::default(),
-            quiet: true,
-            failure,
-        });
-        let wake = Effect::Wake { round, at: deadline };
-        vec![Effect::Shut(FreezeScope::All), Effect::Close { round }, wake]
-    }
-
-    /// Ends what a state that yields keys still waits for.
-    fn end_waiting(&mut self, by: &'static str) -> Vec<Effect> {
-        match &mut self.state {
-            State::Running { swap: Some(swap) } => {
-                let attempt = swap.attempt;
-                vec![superseded(swap.asker, by), Effect::Abandon { attempt }]
-            }
-            State::Freezing { askers, .. } => {
-                askers.drain(..).map(|asker| superseded(asker, by)).collect()
-            }
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Running { swap: None }
-            | State::Frozen { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => Vec::new(),
-        }
-    }
-
-    fn freeze(&mut self, scope: FreezeScope, asker: Asker) -> Vec<Effect> {
-        let mut askers = vec![asker];
-        let mut effects = Vec::new();
-        match &mut self.state {
-            State::Running { .. } => effects = self.end_waiting("freeze"),
-            State::Frozen { scope: frozen } if *frozen == scope => {
-                return vec![Effect::Answer(asker, Answer::Done)];
-            }
-            State::Frozen { scope: FreezeScope::Writes } => {}
-            State::Freezing { scope: freezing, askers: earlier, .. } => {
-                if *freezing == FreezeScope::All && scope == FreezeScope::Writes {
-                    return self.not_now(asker, "freeze writes", "; thaw it first");
-                }
-                askers.append(earlier);
-            }
-            State::Frozen { scope: FreezeScope::All } => {
-                return self.not_now(asker, "freeze writes", "; thaw it first");
-            }
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => return self.not_now(asker, "freeze", ""),
-        }
-        self.rounds += 1;
-        let round = self.rounds;
-        self.state = State::Freezing { scope, round, askers, stuck: None };
-        effects.extend([Effect::Shut(scope), Effect::Quiesce { round }]);
-        effects
-    }
-
-    fn thaw(&mut self, asker: Asker) -> Vec<Effect> {
-        match &self.state {
-            // A shut whose message was refused is undone too.
-            State::Running { .. } => vec![Effect::Open, Effect::Answer(asker, Answer::Done)],
-            State::Freezing { stuck: Some(inside), .. } => {
-                let stuck = LifecycleError::Stuck(*inside);
-                vec![Effect::Refuse(asker, Refusal::Lifecycle(stuck))]
-            }
-            State::Freezing { .. } | State::Frozen { .. } => {
-                let mut effects = self.end_waiting("thaw");
-                self.state = State::Running { swap: None };
-                effects.extend([Effect::Open, Effect::Answer(asker, Answer::Done)]);
-                effects
-            }
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => self.not_now(asker, "thaw", ""),
-        }
-    }
-
-    fn reconfigure(&mut self, asker: Asker) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        match &mut self.state {
-            State::Running { .. } if self.replacing.is_some() => {
-                self.not_now(asker, "reconfigure", "; the last one is being swapped in")
-            }
-            State::Running { swap } => {
-                if let Some(earlier) = swap.take() {
-                    effects.push(Effect::Abandon { attempt: earlier.attempt });
-                    effects.push(superseded(earlier.asker, "reconfigure"));
-                }
-                self.attempts += 1;
-                let attempt = self.attempts;
-                *swap = Some(Swap { attempt, asker });
-                effects.push(Effect::Build { attempt, shares: true });
-                effects
-            }
-            State::NotConfigured | State::Stopped | State::Failed { .. } => {
-                self.not_now(asker, "reconfigure", "; use configure")
-            }
-            State::Freezing { .. } | State::Frozen { .. } => {
-                self.not_now(asker, "reconfigure", "; thaw it")
-            }
-            State::Starting { .. } | State::Draining(_) => self.not_now(asker, "reconfigure", ""),
-        }
-    }
-
-    fn built(&mut self, attempt: u64) -> Vec<Effect> {
-        match &mut self.state {
-            State::Starting { attempt: current, asker } if *current == attempt => {
-                self.generation += 1;
-                let generation = self.generation;
-                let report = StartReport::new(generation, false);
-                let effects = vec![
-                    Effect::Adopt { attempt, generation },
-                    Effect::Open,
-                    Effect::Answer(*asker, Answer::Started(report)),
-                ];
-                self.state = State::Running { swap: None };
-                effects
-            }
-            State::Running { swap: Some(swap) } if swap.attempt == attempt => {
-                let asker = swap.asker;
-                self.state = State::Running { swap: None };
-                self.generation += 1;
-                self.rounds += 1;
-                let (generation, round) = (self.generation, self.rounds);
-                self.replacing =
-                    Some(Replacing { round, asker, report: StartReport::new(generation, false) });
-                vec![Effect::Adopt { attempt, generation }, Effect::Quiesce { round }]
-            }
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Freezing { .. }
-            | State::Frozen { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => vec![Effect::Abandon { attempt }],
-        }
-    }
-
-    fn build_failed(&mut self, attempt: u64, why: &'static str) -> Vec<Effect> {
-        match &mut self.state {
-            State::Starting { attempt: current, asker } if *current == attempt => {
-                // It may be late, not impossible: then it is built after all, and must not stay.
-                let effects = vec![
-                    Effect::Abandon { attempt },
-                    Effect::Refuse(*asker, Refusal::Build { attempt }),
-                ];
-                self.state = State::Failed { why };
-                effects
-            }
-            State::Running { swap: Some(swap) } if swap.attempt == attempt => {
-                let effects = vec![
-                    Effect::Abandon { attempt },
-                    Effect::Refuse(swap.asker, Refusal::Build { attempt }),
-                ];
-                self.state = State::Running { swap: None };
-                effects
-            }
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Freezing { .. }
-            | State::Frozen { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => Vec::new(),
-        }
-    }
-
-    fn quiet(&mut self, quiet: u64) -> Vec<Effect> {
-        let mut effects = self.replaced(quiet);
-        match &mut self.state {
-            State::Freezing { scope, round, askers, .. } if *round == quiet => {
-                let done = |asker| Effect::Answer(asker, Answer::Done);
-                effects.extend(askers.drain(..).map(done));
-                let scope = *scope;
-                self.state = State::Frozen { scope };
-            }
-            State::Draining(drain) if drain.round == quiet && !drain.quiet => {
-                drain.quiet = true;
-                effects.push(Effect::Close { round: quiet });
-            }
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Freezing { .. }
-            | State::Frozen { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => {}
-        }
-        effects
-    }
-
-    /// Ends the swap whose old generation nobody uses any more. What is quiet since a later round
-    /// is quiet since an earlier one.
-    fn replaced(&mut self, quiet: u64) -> Vec<Effect> {
-        let Some(swap) = self.replacing.take_if(|swap| swap.round <= quiet) else {
-            return Vec::new();
-        };
-        let Replacing { round, asker, report } = swap;
-        vec![Effect::CloseReplaced { round }, Effect::Answer(asker, Answer::Started(report))]
-    }
-
-    fn stuck(&mut self, stuck: u64, inside: u64) -> Vec<Effect> {
-        let refusal = Refusal::Lifecycle(LifecycleError::Stuck(inside));
-        // A swap goes on: its new generation is in use, the old one is dropped when it may be.
-        let askers = match &mut self.state {
-            State::Freezing { round, askers, stuck: is_stuck, .. } if *round == stuck => {
-                *is_stuck = Some(inside);
-                askers
-            }
-            State::Draining(drain) if drain.round == stuck && !drain.quiet => &mut drain.askers,
-            State::NotConfigured
-            | State::Stopped
-            | State::Starting { .. }
-            | State::Running { .. }
-            | State::Freezing { .. }
-            | State::Frozen { .. }
-            | State::Draining(_)
-            | State::Failed { .. } => return Vec::new(),
-        };
-        askers.drain(..).map(|asker| Effect::Refuse(asker, refusal.clone())).collect()
-    }
-
-    fn closed(&mut self, now: BootTime, round: u64, wiped: u64) -> Vec<Effect> {
-        let State::Draining(drain) = &mut self.state else {
-            return Vec::new();
-        };
-        if drain.round != round {
-            return Vec::new();
-        }
-        let InFlight { sections, operations } = drain.in_flight;
-        let report = StopReport {
-            in_flight: sections + operations,
-            finished: sections,
-            cancelled: operations,
-            took: now.since(drain.began),
-            keys_wiped: wiped,
-            // Whoever records it says so.
-            audited: false,
-        };
-        let answer = |asker| Effect::Answer(asker, Answer::Stopped(report.clone()));
-        let answers = drain.askers.drain(..).map(answer).collect();
-        self.state = match drain.failure {
-            Some(why) => State::Failed { why },
-            None => State::Stopped,
-        };
-        answers
-    }
-
-    fn deadline_due(&mut self, now: BootTime, round: u64) -> Vec<Effect> {
-        let State::Draining(drain) = &mut self.state else {
-            return Vec::new();
-        };
-        if drain.round != round || now < drain.deadline {
-            return Vec::new();
-        }
-        // Sections that do not end are told by `Stuck`; here the backend does not close.
-        let why = Refusal::Lifecycle(LifecycleError::BackendHung);
-        let refuse = |asker| Effect::Refuse(asker, why.clone());
-        if drain.quiet { drain.askers.drain(..).map(refuse).collect() } else { Vec::new() }
-    }
-
-    fn actor_lost(&mut self, now: BootTime, in_flight: InFlight, why: &'static str) -> Vec<Effect> {
-        match &mut self.state {
-            State::Starting { attempt, asker } => {
-                let lost = Refusal::Lifecycle(LifecycleError::Threads(why));
-                let mut effects =
-                    vec![Effect::Abandon { attempt: *attempt }, Effect::Refuse(*asker, lost)];
-                effects.extend(self.close(now, now, Vec::new(), Some(why)));
-                effects
-            }
-            State::Running { .. } | State::Freezing { .. } | State::Frozen { .. } => {
-                self.drain(now, in_flight, now, Vec::new(), Some(why))
-            }
-            State::Draining(drain) => {
-                drain.failure = Some(why);
-                Vec::new()
-            }
-            State::NotConfigured | State::Stopped | State::Failed { .. } => Vec::new(),
         }
     }
 

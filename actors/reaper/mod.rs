@@ -6,23 +6,24 @@
 //!
 //! Invariants:
 //!
-//! 1. Material is erased only while wall clock and boot-time clock have advanced together
-//!    ([`ClockWatch`]): a jump of the wall clock, by an operator or a time server, deletes nothing.
+//! 1. Material is erased only while wall clock and boot-time clock have advanced together since the
+//!    engine was made or somebody accepted the clock ([`ClockWatch`]): a wall clock that is moved,
+//!    by an operator or a time server, deletes nothing.
 //! 2. What is found due twice is done once: the second time the key's state refuses it.
 
 mod state;
 
 use core::time::Duration;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 
-use self::state::ClockWatch;
+pub(crate) use self::state::ClockWatch;
 use super::backend::{BackendActor, Due, Mutate};
 use super::port::{Delivery, Port};
 use super::watch::Obituary;
 use crate::audit::Caller;
+use crate::error::Error;
 use crate::key::Mutation;
 use crate::limits::ASK_DEADLINE;
 use crate::plane::Plane;
@@ -32,8 +33,7 @@ pub(crate) struct Reaper {
     plane: Arc<Plane>,
     backend: Port<BackendActor>,
     every: Duration,
-    clocks: ClockWatch,
-    jumped: Arc<AtomicBool>,
+    clocks: Arc<ClockWatch>,
     /// Whether a round is under way.
     busy: bool,
     _obituary: Obituary,
@@ -44,19 +44,15 @@ impl Reaper {
         plane: Arc<Plane>,
         backend: Port<BackendActor>,
         every: Duration,
-        jumped: Arc<AtomicBool>,
+        clocks: Arc<ClockWatch>,
         obituary: Obituary,
     ) -> Self {
-        let clocks = ClockWatch::new(plane.clock.boot(), plane.clock.wall());
-        Self { plane, backend, every, clocks, jumped, busy: false, _obituary: obituary }
+        Self { plane, backend, every, clocks, busy: false, _obituary: obituary }
     }
 
     fn look(&mut self, context: &mut Context<Self>) {
         let (boot, wall) = (self.plane.clock.boot(), self.plane.clock.wall());
         let holds = self.clocks.observe(boot, wall);
-        if holds != self.jumped.swap(holds, Ordering::AcqRel) && holds {
-            tracing::error!("the wall clock jumped: deletions are held");
-        }
         if self.busy || self.plane.generation().is_none() {
             return;
         }
@@ -99,5 +95,20 @@ impl Handler<Delivery<KeyChanged>> for Reaper {
         if let Ok((KeyChanged, _begun)) = delivery.begin() {
             self.look(context);
         }
+    }
+}
+
+/// The wall clock is taken as it is. Said on behalf of whoever starts the engine. Idempotent.
+#[derive(Message)]
+#[rtype(result = "Result<(), Error>")]
+pub(crate) struct AcceptClock;
+
+impl Handler<Delivery<AcceptClock>> for Reaper {
+    type Result = Result<(), Error>;
+
+    fn handle(&mut self, delivery: Delivery<AcceptClock>, _: &mut Context<Self>) -> Self::Result {
+        let (AcceptClock, _begun) = delivery.begin()?;
+        self.clocks.accept(self.plane.clock.boot(), self.plane.clock.wall());
+        Ok(())
     }
 }

@@ -65,7 +65,7 @@ impl<'h> Objects<'h> {
                 let mut out = sealed(host, &self.plain);
                 Box::new(move || seal(host, black_box(&self.plain), &mut out))
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let mut out = vec![1; self.bare_sealed.len()];
                 Box::new(move || self.bench.bare_seal(black_box(&self.plain), &mut out))
             }),
@@ -82,7 +82,7 @@ impl<'h> Objects<'h> {
                 let (sealed, mut out) = (sealed.clone(), vec![1; OBJECT_BYTES]);
                 Box::new(move || open(host, black_box(&sealed), &mut out))
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let mut out = vec![1; OBJECT_BYTES];
                 Box::new(move || self.bench.bare_open(black_box(&self.bare_sealed), &mut out))
             }),
@@ -176,11 +176,11 @@ impl<'h> Objects<'h> {
         Row {
             name: "seal_1kib",
             baseline: "a data key, HKDF-SHA-512 and AES-256-GCM",
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let mut out = Vec::new();
                 Box::new(move || seal(self.host, black_box(&self.plain[..SMALL_BYTES]), &mut out))
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let (mut bare, mut out) = (Bare::new(), vec![0; SMALL_BYTES + 16]);
                 Box::new(move || {
                     _ = black_box(bare.seal(black_box(&self.plain[..SMALL_BYTES]), &mut out));
@@ -194,12 +194,12 @@ impl<'h> Objects<'h> {
         Row {
             name: "open_1kib",
             baseline: "a data key, HKDF-SHA-512 and AES-256-GCM",
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let mut out = Vec::new();
                 let object = sealed(self.host, &self.plain[..SMALL_BYTES]);
                 Box::new(move || open(self.host, black_box(&object), &mut out))
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let (mut bare, mut out) = (Bare::new(), vec![0; SMALL_BYTES]);
                 let mut object = vec![0; SMALL_BYTES + 16];
                 let (wrapped, salt) = bare.seal(&self.plain[..SMALL_BYTES], &mut object);

@@ -56,7 +56,7 @@ impl Host {
         config.objects.threads = Some(threads);
         let sink = FileSink::create(&at("audit.log")).expect("a file");
         let records = Arc::clone(&sink.records);
-        let options = EngineOptions { audit_sink: Box::new(sink), ..EngineOptions::default() };
+        let options = EngineOptions::new().with_audit_sink(sink);
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_time().build();
         let runtime = runtime.expect("a runtime");

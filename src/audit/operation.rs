@@ -185,7 +185,7 @@ mod tests {
             Mutation::CancelDeletion,
             create,
             Mutation::Destroy,
-            Mutation::DestroyVersion(v),
+            Mutation::DestroyVersion(crate::key::ConfirmedVersion::new(v, v).unwrap()),
             Mutation::Disable,
             Mutation::Enable,
             Mutation::Reinstate(v),

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::{Backend, Mutated, VersionReach};
 use crate::clock::WallTime;
 use crate::error::{Error, KeyError};
-use crate::key::{KeyId, KeyPolicy, KeyVersion, Mutation, VersionState};
+use crate::key::{ConfirmedVersion, KeyId, KeyPolicy, KeyVersion, Mutation, VersionState};
 
 const NOW: WallTime = WallTime::from_millis(1_790_000_000_000);
 
@@ -57,7 +57,7 @@ fn refusals_change_nothing(backend: &mut dyn Backend, id: &KeyId) {
         mutate(backend, id, &Mutation::CancelDeletion),
         mutate(backend, id, &Mutation::Destroy),
         mutate(backend, id, &Mutation::Retire(before.current().unwrap().version)),
-        mutate(backend, id, &Mutation::DestroyVersion(version(9000))),
+        mutate(backend, id, &Mutation::DestroyVersion(sure(version(9000)))),
         mutate(backend, id, &Mutation::ScheduleDeletion { days: 6 }),
     ];
     for refused in refused {
@@ -95,14 +95,14 @@ fn versions_are_reached_as_the_flags_say(backend: &mut dyn Backend, id: &KeyId) 
         }
         VersionReach::Nothing => assert!(is_unsupported(retired)),
     }
-    let destroyed = mutate(backend, id, &Mutation::DestroyVersion(old));
+    let destroyed = mutate(backend, id, &Mutation::DestroyVersion(sure(old)));
     match can.destroy_version {
         VersionReach::Any => {
             let record = destroyed.unwrap().record;
             let version = record.version(old).unwrap();
             assert_eq!(version.state, VersionState::Destroyed);
             assert!(version.material.is_none());
-            let current = mutate(backend, id, &Mutation::DestroyVersion(last));
+            let current = mutate(backend, id, &Mutation::DestroyVersion(sure(last)));
             assert!(matches!(current, Err(Error::Key(KeyError::CurrentVersion(_)))));
         }
         VersionReach::Nothing => assert!(is_unsupported(destroyed)),
@@ -123,7 +123,7 @@ fn nothing_but_uses_can_be_changed(backend: &mut dyn Backend, id: &KeyId) {
         Mutation::Enable,
         Mutation::Retire(version(1)),
         Mutation::Reinstate(version(1)),
-        Mutation::DestroyVersion(version(1)),
+        Mutation::DestroyVersion(sure(version(1))),
         Mutation::ScheduleDeletion { days: 7 },
         Mutation::SetDescription("new".to_owned()),
         Mutation::SetPolicy(KeyPolicy::new()),
@@ -180,4 +180,8 @@ fn the_static_backend_keeps_the_contract() {
     // Counts are the process's, as the flags say.
     let again = StaticBackend::open(&config).unwrap();
     assert_eq!(again.records()[&id].current().unwrap().uses_reserved, 0);
+}
+
+fn sure(version: KeyVersion) -> ConfirmedVersion {
+    ConfirmedVersion::new(version, version).unwrap()
 }

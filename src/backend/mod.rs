@@ -55,34 +55,62 @@ pub(crate) trait Backend: Send {
     ) -> BackendFuture<'a, Mutated>;
 }
 
+/// Work that comes before a backend is in use, for its actor to have done beside its messages.
+pub(crate) enum Preparation<T> {
+    /// It blocks, on a disk or a memory-hard function: it runs on a thread of its own.
+    Blocking(Box<dyn FnOnce() -> Result<T, Error> + Send>),
+    /// It awaits a network and blocks nobody: it is polled on the actor's thread, in the runtime
+    /// that will use the backend, and dropped where it is no longer wanted.
+    Awaited(BackendFuture<'static, T>),
+}
+
+impl<T: 'static> Preparation<T> {
+    fn blocking(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Self {
+        Self::Blocking(Box::new(work))
+    }
+
+    /// The same with `then` done to what it comes to, in the same place.
+    pub(crate) fn map<U>(self, then: impl FnOnce(T) -> U + Send + 'static) -> Preparation<U> {
+        match self {
+            Self::Blocking(work) => Preparation::Blocking(Box::new(|| work().map(then))),
+            Self::Awaited(work) => {
+                Preparation::Awaited(Box::pin(async move { work.await.map(then) }))
+            }
+        }
+    }
+}
+
 /// Opens and probes the backend that `config` names. `abandoned` is looked at now and then: set, it
 /// ends the opening soon.
 pub(crate) fn open(
-    config: &BackendConfig,
-    random: &Arc<RandomPool>,
-    abandoned: &AtomicBool,
-) -> Result<Box<dyn Backend>, Error> {
+    config: BackendConfig,
+    random: Arc<RandomPool>,
+    abandoned: Arc<AtomicBool>,
+) -> Preparation<Box<dyn Backend>> {
     match config {
         #[cfg(feature = "local")]
-        BackendConfig::Local(config) => {
-            let backend = local::LocalBackend::open(config, Arc::clone(random), abandoned)?;
-            Ok(Box::new(backend))
-        }
+        BackendConfig::Local(config) => Preparation::blocking(move || {
+            let backend = local::LocalBackend::open(&config, random, &abandoned)?;
+            Ok(Box::new(backend) as Box<dyn Backend>)
+        }),
         BackendConfig::Static(config) => {
             let _ = (random, abandoned);
-            Ok(Box::new(static_key::StaticBackend::open(config)?))
+            let open = move || static_key::StaticBackend::open(&config);
+            Preparation::blocking(move || Ok(Box::new(open()?) as Box<dyn Backend>))
         }
     }
 }
 
 /// Whether `config` may take over the store that `in_use` opened, without opening it again.
-pub(crate) fn check_successor(config: &BackendConfig, in_use: &BackendConfig) -> Result<(), Error> {
+pub(crate) fn check_successor(config: BackendConfig, in_use: BackendConfig) -> Preparation<()> {
     match (config, in_use) {
         #[cfg(feature = "local")]
         (BackendConfig::Local(config), BackendConfig::Local(in_use)) => {
-            local::LocalBackend::check_successor(config, in_use)
+            Preparation::blocking(move || local::LocalBackend::check_successor(&config, &in_use))
         }
-        (_, _) => Err(Error::Unreachable("two stores of different kinds are never the same")),
+        (_, _) => Preparation::blocking(|| {
+            Err(Error::Unreachable("two stores of different kinds are never the same"))
+        }),
     }
 }
 

@@ -46,6 +46,14 @@ impl fmt::Debug for KeySource {
 }
 
 impl KeySource {
+    /// Whether it is itself the secret, and not the place where that lies.
+    pub(crate) fn is_handed_in(&self) -> bool {
+        match self {
+            Self::Given(_) => true,
+            Self::Credential(_) | Self::Env(_) | Self::File(_) => false,
+        }
+    }
+
     /// The key.
     ///
     /// # Errors
@@ -101,7 +109,7 @@ fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>
         })
         .map_err(fail)?;
     // One byte more than the longest form, so that a longer file is told apart.
-    let mut text = SecretBuffer::from_vec(vec![0; HEX_DIGITS + 2]);
+    let mut text = SecretBuffer::zeroes(HEX_DIGITS + 2);
     let mut len = 0;
     while let Some(rest) = text.expose_mut().get_mut(len..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest) {

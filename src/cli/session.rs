@@ -21,7 +21,7 @@ impl Session {
     /// Opens the keystore that the arguments name, waiting for it where another process has it.
     pub(super) async fn start(global: &Global, show: &Show) -> Result<Self, Failure> {
         let place = Place::of(global)?;
-        let engine = Engine::launch(EngineOptions::default()).await?;
+        let engine = Engine::launch(EngineOptions::new()).await?;
         let kms = engine.kms().on_behalf_of(user::caller()?);
         kms.configure(place.config()?).await?;
         let mut patience = Patience::new(global.wait, show);

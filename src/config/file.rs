@@ -149,8 +149,11 @@ impl Walk<'_> {
     fn host(&mut self, root: Section<'_>) -> HostConfig {
         let mut host = HostConfig::default();
         if let Some(section) = self.section(root, "host", "host") {
-            self.only(section, &["cloned_host"]);
-            host.cloned_host = self.boolean(section, "cloned_host").unwrap_or_default();
+            self.only(section, &["cloned_host", "harden_process", "require_locked_memory"]);
+            let mut flag = |name| self.boolean(section, name).unwrap_or_default();
+            host.cloned_host = flag("cloned_host");
+            host.harden_process = flag("harden_process");
+            host.require_locked_memory = flag("require_locked_memory");
         }
         host
     }

@@ -46,6 +46,23 @@ impl Config {
         if self.objects.threads.is_some_and(|threads| threads > OBJECT_THREADS_MAX) {
             return Err(ConfigErrors::of("objects.threads", "is more than 256"));
         }
+        if self.host.require_locked_memory && !crate::secret::pages::can_lock() {
+            let problem = "is set, and the system does not let this process lock memory: raise \
+                           RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)";
+            return Err(ConfigErrors::of("host.require_locked_memory", problem));
+        }
+        Ok(())
+    }
+
+    /// Checks it, and does what it asks of the whole process.
+    pub(crate) fn prepare(&self) -> Result<(), ConfigErrors> {
+        self.check()?;
+        if self.host.harden_process {
+            crate::secret::process::harden_process().map_err(|_| {
+                let problem = "is set, and the system refuses it";
+                ConfigErrors::of("host.harden_process", problem)
+            })?;
+        }
         Ok(())
     }
 
@@ -90,6 +107,15 @@ pub enum BackendConfig {
 }
 
 impl BackendConfig {
+    /// Whether the host handed in a secret with it.
+    pub(crate) fn holds_secret(&self) -> bool {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local(config) => config.root_key.is_handed_in(),
+            Self::Static(config) => config.source.is_handed_in(),
+        }
+    }
+
     /// Whether `other` names the same store, so that a generation can share it with its successor.
     pub(crate) fn is_same_store(&self, other: &Self) -> bool {
         match (self, other) {
@@ -135,9 +161,16 @@ pub struct AuditConfig {
 #[non_exhaustive]
 pub struct HostConfig {
     /// Whether the machine may be snapshotted or cloned while it runs: every key and nonce is then
-    /// drawn anew, with bytes of the operating system mixed in, and streams are sealed with
+    /// drawn anew, with bytes of the operating system mixed in, and objects are sealed with
     /// AES-256-GCM-SIV.
     pub cloned_host: bool,
+    /// Whether key memory that the system does not let the engine lock is refused: configuring
+    /// fails then, and a lease that would need such a page. Otherwise it is warned of, and counted
+    /// in [`report`](crate::memory::report).
+    pub require_locked_memory: bool,
+    /// Whether starting calls [`harden_process`](crate::memory::harden_process): no core dumps of
+    /// the whole process, no debugger.
+    pub harden_process: bool,
 }
 
 /// Large objects.

@@ -1,11 +1,13 @@
 //! `Seal[key](nonce, aad, plaintext)` of records at rest: AES-256-GCM-SIV (RFC 8452), by the
 //! `aes-gcm-siv` crate.
 //!
-//! The crate leaves a round key on its caller's stack, and nothing scrubs that yet: the engine's
-//! backend thread, or the host's thread in `init` and `change_root_key`. Keys in use are `aws-lc-rs`'s; in tests each checks the other.
+//! The crate leaves a round key on its caller's stack, so the stack below both functions is
+//! overwritten after them (guarantee 6). Keys in use are `aws-lc-rs`'s; in tests each checks the
+//! other.
 
 use aes_gcm_siv::aead::{AeadInOut, KeyInit};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce, Tag};
+use zeroize::zeroize_stack;
 
 use super::Failed;
 use super::aead::{KEY_BYTES, NONCE_BYTES, TAG_BYTES};
@@ -15,6 +17,18 @@ use super::aead::{KEY_BYTES, NONCE_BYTES, TAG_BYTES};
 /// # Errors
 /// [`Failed`] past the mode's limit of 2^36 bytes.
 pub(crate) fn seal(
+    key: &[u8; KEY_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+    aad: &[u8],
+    buffer: &mut [u8],
+) -> Result<[u8; TAG_BYTES], Failed> {
+    let sealed = seal_leaving_traces(key, nonce, aad, buffer);
+    zeroize_stack::<STACK_BYTES>();
+    sealed
+}
+
+#[inline(never)]
+fn seal_leaving_traces(
     key: &[u8; KEY_BYTES],
     nonce: &[u8; NONCE_BYTES],
     aad: &[u8],
@@ -38,8 +52,25 @@ pub(crate) fn open(
     buffer: &mut [u8],
     tag: &[u8; TAG_BYTES],
 ) -> Result<(), Failed> {
+    let opened = open_leaving_traces(key, nonce, aad, buffer, tag);
+    zeroize_stack::<STACK_BYTES>();
+    opened
+}
+
+#[inline(never)]
+fn open_leaving_traces(
+    key: &[u8; KEY_BYTES],
+    nonce: &[u8; NONCE_BYTES],
+    aad: &[u8],
+    buffer: &mut [u8],
+    tag: &[u8; TAG_BYTES],
+) -> Result<(), Failed> {
     let cipher = Aes256GcmSiv::new(key.into());
     cipher
         .decrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into(), &Tag::from(*tag))
         .map_err(|_| Failed)
 }
+
+/// More than the crate's deepest frames take: two schedules of 240 bytes, POLYVAL's powers, a block
+/// of eight counters.
+const STACK_BYTES: usize = 16 * 1024;

@@ -4,15 +4,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::{DataKey, GeneratedDataKey, Kms, Shared};
-use crate::actors::backend::{
-    Describe, DescribeVersions, List, Mutate, MutationReport, ReserveUses,
-};
+use crate::actors::backend::{Describe, DescribeVersions, List, Mutate, MutationReport};
 use crate::audit::Ticket;
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Purpose, WrappedKey};
-use crate::error::{Error, KeyError};
+use crate::error::{EnvelopeError, Error, KeyError};
 use crate::key::{
-    KeyDescription, KeyId, KeyPage, KeyPolicy, KeyVersion, Mutation, VersionDescription,
+    ConfirmedVersion, KeyDescription, KeyId, KeyPage, KeyPolicy, KeyVersion, Mutation,
+    VersionDescription,
 };
 use crate::limits::{ASK_DEADLINE, AUDIT_DEADLINE};
 use crate::plane::stream::OBJECT_FIELDS;
@@ -78,10 +77,9 @@ impl Kms {
         version: KeyVersion,
         confirmed: KeyVersion,
     ) -> Result<MutationReport, Error> {
-        if version != confirmed {
-            return Err(Error::ApiMisuse("the confirmation names another version"));
-        }
-        self.change_key(id, Mutation::DestroyVersion(version)).await
+        let confirmed = ConfirmedVersion::new(version, confirmed)
+            .ok_or(Error::ApiMisuse("the confirmation names another version"))?;
+        self.change_key(id, Mutation::DestroyVersion(confirmed)).await
     }
 
     /// One key.
@@ -118,12 +116,15 @@ impl Kms {
     /// The key that is used where none is named.
     ///
     /// # Errors
-    /// [`KeyError::NotFound`] if the configuration names none.
+    /// [`KeyError::NotFound`] if the configuration names none, [`Refused`](crate::error::Refused)
+    /// if the engine does not run.
     pub fn default_key(&self) -> Result<KeyId, Error> {
-        let generation = self.shared.plane.generation();
-        generation
-            .and_then(|generation| generation.default_key.clone())
-            .ok_or_else(|| KeyError::NotFound.into())
+        self.shared.check_process()?;
+        let plane = &self.shared.plane;
+        let Some(generation) = plane.generation() else {
+            return Err(plane.status.load().phase.refusal().into());
+        };
+        generation.default_key.clone().ok_or_else(|| KeyError::NotFound.into())
     }
 }
 
@@ -146,7 +147,8 @@ impl Kms {
     /// [`Self::generate_data_key`] without waiting.
     ///
     /// # Errors
-    /// [`TryError::NeedsHop`] where it would have to wait, and nothing was done.
+    /// [`TryError::NeedsHop`] where it would have to wait, and nothing was done: the first use of a
+    /// key after a start always does ([`NeedsHop::UseCounts`]).
     pub fn try_generate_data_key(
         &self,
         key: &KeyId,
@@ -166,11 +168,20 @@ impl Kms {
         spec: DataKeySpec,
         context: &EncryptionContext,
     ) -> Result<WrappedKey, Error> {
-        let plane = &self.shared.plane;
-        self.carry(Some(key), |call| {
-            plane.generate(call, key, spec, context, false).map(|made| made.0)
-        })
-        .await
+        self.carry(Some(key), |call| self.wrapped(call, key, spec, context)).await
+    }
+
+    /// [`Self::generate_data_key_without_plaintext`] without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::try_generate_data_key`].
+    pub fn try_generate_data_key_without_plaintext(
+        &self,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+    ) -> Result<WrappedKey, TryError> {
+        self.at_once(Some(key), |call| self.wrapped(call, key, spec, context))
     }
 
     /// The data key in `wrapped`, which was bound to `context`.
@@ -208,20 +219,43 @@ impl Kms {
         wrapped: &WrappedKey,
         context: &EncryptionContext,
     ) -> Result<Rewrapped, Error> {
-        let plane = &self.shared.plane;
-        let described = wrapped.describe()?;
-        let key = KeyId::new(&described.key_id)?;
-        let (kind, fields): (_, &[&[u8]]) = match described.purpose {
-            Purpose::DataKey => (ContextKind::DataKey, &[]),
-            Purpose::ObjectKey => (ContextKind::Object, &OBJECT_FIELDS),
-            Purpose::PayloadKey => (ContextKind::Payload, &[]),
-            Purpose::BucketKey => {
-                return Err(crate::error::EnvelopeError::WrongPurpose.into());
-            }
-        };
-        let rewrapped = self
-            .carry(Some(&key), |call| plane.rewrap(call, wrapped, kind, fields, context))
-            .await?;
+        let (key, kind, fields) = rewrappable(wrapped)?;
+        self.carry(Some(&key), |call| self.rewrapped(call, wrapped, kind, fields, context)).await
+    }
+
+    /// [`Self::rewrap`] without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::try_generate_data_key`]; an envelope that is current already needs no use count.
+    pub fn try_rewrap(
+        &self,
+        wrapped: &WrappedKey,
+        context: &EncryptionContext,
+    ) -> Result<Rewrapped, TryError> {
+        let (key, kind, fields) = rewrappable(wrapped)?;
+        self.at_once(Some(&key), |call| self.rewrapped(call, wrapped, kind, fields, context))
+    }
+
+    fn wrapped(
+        &self,
+        call: &Call<'_>,
+        key: &KeyId,
+        spec: DataKeySpec,
+        context: &EncryptionContext,
+    ) -> Result<WrappedKey, TryError> {
+        let made = self.shared.plane.generate(call, key, spec, context, false);
+        made.map(|(wrapped, _)| wrapped)
+    }
+
+    fn rewrapped(
+        &self,
+        call: &Call<'_>,
+        wrapped: &WrappedKey,
+        kind: ContextKind,
+        fields: &[&[u8]],
+        context: &EncryptionContext,
+    ) -> Result<Rewrapped, TryError> {
+        let rewrapped = self.shared.plane.rewrap(call, wrapped, kind, fields, context)?;
         Ok(match rewrapped {
             Some(wrapped) => Rewrapped { wrapped, changed: true },
             None => Rewrapped { wrapped: wrapped.clone(), changed: false },
@@ -301,8 +335,7 @@ impl Kms {
                     if supplied < SUPPLIES_MAX =>
                 {
                     supplied += 1;
-                    let reserve = ReserveUses { id: key.clone() };
-                    self.shared.ports.supply.ask(reserve, ASK_DEADLINE).await?;
+                    self.shared.supplies.wait(key).await?;
                 }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
                     waited += self.shared.trail.room().await;
@@ -326,10 +359,23 @@ impl Kms {
         if call.is_low()
             && let Some(key) = key
         {
-            // Lost, it is asked for again by whoever finds the block empty.
-            let _ = self.shared.ports.supply.tell(ReserveUses { id: key.clone() });
+            self.shared.supplies.ask_ahead(key);
         }
     }
+}
+
+/// The key of an envelope that can be rewrapped, and the form of its context.
+fn rewrappable(
+    wrapped: &WrappedKey,
+) -> Result<(KeyId, ContextKind, &'static [&'static [u8]]), Error> {
+    let described = wrapped.describe()?;
+    let (kind, fields): (_, &[&[u8]]) = match described.purpose {
+        Purpose::DataKey => (ContextKind::DataKey, &[]),
+        Purpose::ObjectKey => (ContextKind::Object, &OBJECT_FIELDS),
+        Purpose::PayloadKey => (ContextKind::Payload, &[]),
+        Purpose::BucketKey => return Err(EnvelopeError::WrongPurpose.into()),
+    };
+    Ok((KeyId::new(&described.key_id)?, kind, fields))
 }
 
 /// What a rewrap came to.

@@ -7,12 +7,13 @@ use tokio::sync::oneshot;
 
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
+use crate::actors::reaper::AcceptClock;
 use crate::audit::{Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
-use crate::status::{FreezeScope, Phase, StartReport, StopReport};
+use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
 
 impl Kms {
     /// Gives the engine its configuration, which the next [`Self::start`] uses.
@@ -21,7 +22,7 @@ impl Kms {
     /// [`ConfigErrors`](crate::error::ConfigErrors) with everything that is wrong with it;
     /// [`LifecycleError::NotNow`](crate::error::LifecycleError) while the engine runs.
     pub async fn configure(&self, config: Config) -> Result<(), Error> {
-        config.check()?;
+        config.prepare()?;
         self.intend(Operation::Configure).await?;
         let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
@@ -30,10 +31,16 @@ impl Kms {
     /// Opens the backend and then the gate. A later start or stop takes over from one that is under
     /// way.
     ///
+    /// Where deletions are held because the wall clock jumped
+    /// ([`Status::clock_jump`](crate::status::Status::clock_jump)), a start accepts the clock as it
+    /// is, also one of an engine that runs: look at the clock first.
+    ///
     /// # Errors
     /// Whatever keeps the backend from opening; the engine has [`Failed`](Phase::Failed) then, and
     /// may be started again. [`LifecycleError`](crate::error::LifecycleError) where it does not
-    /// apply or another command took over.
+    /// apply or another command took over, and
+    /// [`SecretWiped`](crate::error::LifecycleError::SecretWiped) where the host handed in the root
+    /// key itself: a stop wipes it, and [`Self::configure`] hands it in again.
     pub async fn start(&self) -> Result<StartReport, Error> {
         self.shared.check_process()?;
         // After a failure, whoever died too often is built again.
@@ -42,14 +49,17 @@ impl Kms {
         self.intend(Operation::Start).await?;
         let caller = self.caller.clone();
         let start = Start { seen, caller };
-        self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await
+        let report = self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await?;
+        // Not heard, deletions stay held, and the status says so.
+        let _ = self.shared.ports.reaper.ask(AcceptClock, ASK_DEADLINE).await;
+        Ok(report)
     }
 
     /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
     ///
     /// When this has answered `Ok`, no handle, lease or stream yields another byte of a key or of
-    /// plaintext, and no key is in the engine's memory (guarantees 1 and 6). The gate is shut
-    /// before this returns its future, and the engine stops whether or not that is ever polled.
+    /// plaintext, and no key is in the engine's memory (guarantees 1 and 6), not even a root key
+    /// that the host handed in with its configuration. The gate is shut before this returns its future, and the engine stops whether or not that is ever polled.
     ///
     /// # Errors
     /// [`LifecycleError::Stuck`](crate::error::LifecycleError) if a section does not end within a
@@ -59,7 +69,15 @@ impl Kms {
         self.stop_within(DRAIN_DEADLINE)
     }
 
-    /// [`Self::stop`] with a deadline for what is under way. A second call may only shorten it.
+    /// [`Self::stop`] with a deadline. A second call may only shorten it.
+    ///
+    /// Streams are cut as soon as what is inside the gate has left it, which takes microseconds:
+    /// each chunk needs the gate. `drain` is for what a stop waits for beyond that, a change of a
+    /// key on its way to the store and the store's close; [`CLOSE_GRACE`](crate::limits::CLOSE_GRACE)
+    /// at least.
+    ///
+    /// # Errors
+    /// As for [`Self::stop`].
     pub fn stop_within(
         &self,
         drain: Duration,
@@ -72,7 +90,8 @@ impl Kms {
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
-    /// before this returns its future, and stays shut whether or not that is ever polled.
+    /// before this returns its future, and stays shut whether or not that is ever polled. Like a
+    /// stop it is carried out where the audit sink is down, and its report says so.
     ///
     /// # Errors
     /// As for [`Self::stop`], and [`LifecycleError::NotNow`](crate::error::LifecycleError) unless
@@ -80,7 +99,7 @@ impl Kms {
     pub fn freeze(
         &self,
         scope: FreezeScope,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+    ) -> impl Future<Output = Result<FreezeReport, Error>> + Send + use<> {
         let gate_scope = match scope {
             FreezeScope::All => Scope::All,
             FreezeScope::Writes => Scope::Writes,
@@ -112,7 +131,7 @@ impl Kms {
     /// Whatever is wrong with the configuration or keeps its backend from opening; the engine runs
     /// on as it was.
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
-        config.check()?;
+        config.prepare()?;
         self.intend(Operation::Reconfigure).await?;
         let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
@@ -140,6 +159,10 @@ impl Kms {
     /// Records that a command which gives is about to be carried out (guarantee 4).
     async fn intend(&self, operation: Operation) -> Result<(), Error> {
         self.shared.check_process()?;
+        if self.shared.trail.timer().is_gone() {
+            // The engine was dropped: nobody writes, and nobody would carry it out.
+            return Err(Refused::Stopped.into());
+        }
         let plane = &self.shared.plane;
         let record = RecordRef {
             stage: Stage::Intent,

@@ -18,10 +18,10 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::actors::audit::{AuditActor, Trail};
-use crate::actors::backend::{Adopted, BackendActor, Close};
+use crate::actors::backend::{Adopted, BackendActor, Close, Supplies};
 use crate::actors::lifecycle::{ActorLost, Lifecycle, Numbers};
 use crate::actors::port::Port;
-use crate::actors::reaper::Reaper;
+use crate::actors::reaper::{ClockWatch, Reaper};
 use crate::actors::system::{Place, Threads};
 use crate::actors::watch::Watch;
 use crate::audit::{
@@ -54,6 +54,7 @@ pub struct Engine {
 }
 
 /// What an engine is made with, beside its configuration.
+#[non_exhaustive]
 pub struct EngineOptions {
     /// Where it reads time from.
     pub clock: Arc<dyn Clock>,
@@ -63,13 +64,45 @@ pub struct EngineOptions {
     pub reap_interval: Duration,
 }
 
-impl Default for EngineOptions {
-    fn default() -> Self {
+impl EngineOptions {
+    /// The system's clocks, records as `tracing` events, and a look at what is due each minute.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
             audit_sink: Box::new(TracingSink::new()),
             reap_interval: REAP_INTERVAL,
         }
+    }
+
+    /// The same with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The same with another sink.
+    #[must_use]
+    pub fn with_audit_sink(self, sink: impl AuditSink + 'static) -> Self {
+        Self { audit_sink: Box::new(sink), ..self }
+    }
+
+    /// The same with another interval.
+    #[must_use]
+    pub fn with_reap_interval(self, reap_interval: Duration) -> Self {
+        Self { reap_interval, ..self }
+    }
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineOptions").finish_non_exhaustive()
     }
 }
 
@@ -105,13 +138,15 @@ impl Engine {
             reaper: Port::new("reaper", timer.clone()),
         };
         let rung = Arc::<AtomicBool>::default();
+        let supplies = Supplies::new(ports.supply.clone(), timer.clone());
         let trail = Trail::new(Arc::clone(&plane), ports.audit.clone(), timer, Arc::clone(&rung));
-        let jumped = Arc::<AtomicBool>::default();
+        let clocks = Arc::new(ClockWatch::new(plane.clock.boot(), plane.clock.wall()));
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
         let homes = Homes::new(&plane);
         let workers = Workers::default();
-        let shared = Shared { plane, homes, workers, ports, trail, watch, written, jumped };
+        let shared =
+            Shared { plane, homes, workers, ports, supplies, trail, watch, written, clocks };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -126,7 +161,7 @@ impl Engine {
 
     /// Builds the actors, in the order of the roster.
     async fn raise(&self, reap_interval: Duration, rung: Arc<AtomicBool>) -> Result<(), Error> {
-        let Shared { plane, ports, trail, watch, jumped, .. } = &*self.kms.shared;
+        let Shared { plane, ports, trail, watch, clocks, .. } = &*self.kms.shared;
         let lost = {
             let (brake, plane) = (ports.brake.clone(), Arc::clone(plane));
             move |actor: &'static str| {
@@ -149,16 +184,17 @@ impl Engine {
 
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
+        let in_use = adopted.clone();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary)
+            Ok(BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary))
         };
         watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 
-        let (p, backend, jumped) = (Arc::clone(plane), ports.backend.clone(), Arc::clone(jumped));
+        let (p, backend, clocks) = (Arc::clone(plane), ports.backend.clone(), Arc::clone(clocks));
         let build = move |obituary| {
-            let (p, backend, jumped) = (Arc::clone(&p), backend.clone(), Arc::clone(&jumped));
-            Ok(Reaper::new(p, backend, reap_interval, jumped, obituary))
+            let (p, backend, clocks) = (Arc::clone(&p), backend.clone(), Arc::clone(&clocks));
+            Ok(Reaper::new(p, backend, reap_interval, clocks, obituary))
         };
         watch.keep(ports.reaper.clone(), Place::Control, build, lost.clone()).await?;
 
@@ -167,8 +203,8 @@ impl Engine {
         let (p, t) = (Arc::clone(plane), trail.clone());
         let numbers = Arc::<Numbers>::default();
         let build = move |obituary| {
-            let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(Lifecycle::new(p, t, backend.clone(), Arc::clone(&numbers), obituary))
+            let (p, t, in_use) = (Arc::clone(&p), t.clone(), in_use.clone());
+            Ok(Lifecycle::new(p, t, backend.clone(), in_use, Arc::clone(&numbers), obituary))
         };
         watch.keep(ports.lifecycle.clone(), Place::Control, build, lost).await
     }
@@ -194,8 +230,8 @@ impl Drop for Engine {
             let _ = plane.audit.accept_brake(stripe_of_thread(), &stop, now);
         }
         // Closing withdraws the keys that sections under way still use: those end first.
-        let quiet = block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned()).is_some();
-        if quiet {
+        let quiesce = || block_on_within(QUIESCE_DEADLINE, plane.gate.quiesce_owned());
+        if quiesce().is_some() {
             // The store is closed and its lock given back before the threads go.
             let _ = ports.backend.tell(Close);
         }
@@ -203,12 +239,20 @@ impl Drop for Engine {
         self.kms.shared.workers.close();
         // It joins them.
         drop(self.threads.take());
-        if quiet {
+        // A start that was asked for meanwhile may have opened; nobody is left who opens now.
+        plane.gate.shut(Scope::All, Phase::Stopped.refusal_code());
+        if quiesce().is_some() {
             self.kms.shared.wipe();
         } else {
             let sections = plane.gate.inside();
             tracing::error!(sections, "sections did not end: their keys are not wiped");
         }
+        plane.status.rcu(|status| Status {
+            phase: Phase::Stopped,
+            since: plane.clock.wall(),
+            reconfiguring: false,
+            ..Status::clone(status)
+        });
         let left = plane.audit.close();
         let unwritten = self.writer.take().map_or(0, Writing::end);
         if left + unwritten > 0 {
@@ -241,11 +285,13 @@ struct Shared {
     /// Threads for large objects.
     workers: Workers,
     ports: Ports,
+    supplies: Supplies,
     trail: Trail,
     watch: Watch,
     /// What the writer of audit records counts.
     written: Arc<WriterCounts>,
-    jumped: Arc<AtomicBool>,
+    /// Whether the wall clock can be believed.
+    clocks: Arc<ClockWatch>,
 }
 
 struct Ports {
@@ -292,7 +338,7 @@ impl Kms {
     /// The engine at this moment. Reads a snapshot: no message, no wait, in every state.
     #[must_use]
     pub fn status(&self) -> Status {
-        let Shared { plane, jumped, .. } = &*self.shared;
+        let Shared { plane, clocks, .. } = &*self.shared;
         let generation = plane.generation();
         let health = plane.audit.health().state(plane.clock.boot());
         Status {
@@ -305,7 +351,7 @@ impl Kms {
             sections: plane.gate.inside(),
             operations: plane.operations.len() as u64,
             audit_healthy: health == crate::audit::SinkState::Healthy,
-            clock_jump: jumped.load(Ordering::Acquire),
+            clock_jump: clocks.holds(),
             ..Status::clone(&plane.status.load())
         }
     }
@@ -445,3 +491,6 @@ fn block_on_within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! ```text
 //! pass(class, |permit| ..) -> R | Closed(why)   a section: synchronous, short, no wait of any kind
 //! shut(scope, why) -> ShutTicket                anyone, any thread, at any time
+//! shut_by_opener, relabel                       the lifecycle actor; they take no ticket
 //! quiesce().await                               all permits issued before the call are gone
 //! open(ticket) -> bool                          the lifecycle actor; never over a newer shut
 //! ```
@@ -87,6 +88,11 @@ pub(crate) struct Closed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ShutTicket(u64);
 
+impl ShutTicket {
+    /// Before every shut.
+    pub(crate) const NONE: Self = Self(0);
+}
+
 /// The gate. See the module's documentation.
 pub(crate) struct Gate {
     stripes: Box<[Stripe]>,
@@ -113,7 +119,7 @@ impl Gate {
             stripes: (0..stripes).map(|_| Stripe::closed()).collect(),
             why_reads: AtomicU8::new(0),
             why_writes: AtomicU8::new(0),
-            lever: Mutex::new(ShutTicket(0)),
+            lever: Mutex::new(ShutTicket::NONE),
             grace: Mutex::new(Grace::new(stripes)),
             waiters: Waiters::new(),
         }
@@ -156,6 +162,26 @@ impl Gate {
     pub(crate) fn shut(&self, scope: Scope, why: u8) -> ShutTicket {
         let mut latest = lock(&self.lever);
         latest.0 += 1;
+        self.close_stripes(scope, why);
+        *latest
+    }
+
+    /// The same by whoever opens. It takes no ticket: who opens knows of its own shuts, and must
+    /// not learn by one of them of another's that nobody has told it of.
+    pub(crate) fn shut_by_opener(&self, scope: Scope, why: u8) {
+        let _latest = lock(&self.lever);
+        self.close_stripes(scope, why);
+    }
+
+    /// Gives a gate that is shut for both classes another reason. It opens and shuts nothing.
+    pub(crate) fn relabel(&self, why: u8) {
+        let _latest = lock(&self.lever);
+        self.why_writes.store(why, atoms::WHY);
+        self.why_reads.store(why, atoms::WHY);
+    }
+
+    /// Under the lever's lock.
+    fn close_stripes(&self, scope: Scope, why: u8) {
         // Before the flags: who is refused by them reads the code.
         self.why_writes.store(why, atoms::WHY);
         let flags = match scope {
@@ -169,7 +195,6 @@ impl Gate {
         for stripe in self.stripes.iter().take(dropped) {
             stripe.entered.fetch_or(flags, atoms::SHUT);
         }
-        *latest
     }
 
     /// The latest shut.

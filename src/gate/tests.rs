@@ -73,6 +73,23 @@ fn an_open_that_does_not_know_the_newest_shut_does_nothing() {
 }
 
 #[test]
+fn who_opens_learns_nothing_of_others_by_its_own_shut_and_its_labels() {
+    let gate = open_gate();
+    let told = gate.shut(Scope::Writes, 1);
+    gate.shut_by_opener(Scope::All, 2);
+    assert_eq!(gate.latest_shut(), told);
+    assert_eq!(gate.pass(Class::Read, |_| ()), Err(Closed { why: 2 }));
+    gate.relabel(3);
+    assert_eq!(gate.pass(Class::Read, |_| ()), Err(Closed { why: 3 }));
+    assert!(gate.open(told));
+    let untold = gate.shut(Scope::All, 4);
+    gate.shut_by_opener(Scope::All, 5);
+    gate.relabel(6);
+    assert!(!gate.open(told));
+    assert!(gate.open(untold));
+}
+
+#[test]
 fn a_panic_in_a_section_gives_the_permit_back() {
     let gate = open_gate();
     let panicked =

@@ -16,5 +16,5 @@ pub use record::{
     VersionTag,
 };
 pub(crate) use record::{KeyRecord, Material, VersionRecord};
-pub use transition::Mutation;
+pub use transition::{ConfirmedVersion, Mutation};
 pub(crate) use transition::{NewVersion, Outcome, apply};

@@ -11,9 +11,10 @@
 //! 2. A version's keys are shared between successive views of its key, so that a change of state
 //!    costs no key derivation and loses no use count.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use once_cell::race::OnceBox;
 
 use super::VersionTag;
 use super::uses::UseCounter;
@@ -213,6 +214,11 @@ impl KeyView {
         Some((current.version, &current.keys.as_ref()?.uses))
     }
 
+    /// The use count of a version.
+    pub(crate) fn uses(&self, version: KeyVersion) -> Option<&UseCounter> {
+        Some(&self.version(version)?.keys.as_ref()?.uses)
+    }
+
     fn version(&self, version: KeyVersion) -> Option<&VersionView> {
         let first = self.versions.first()?.version.number();
         let index = version.number().checked_sub(first)?;
@@ -236,7 +242,8 @@ impl VersionView {
 pub(crate) struct VersionKeys {
     material: Material,
     /// Derived at the first use: a large store opens without deriving keys that nobody asks for.
-    wrap: OnceLock<AeadKey>,
+    /// Two threads may derive it at once; one of the two keys is wiped, and neither waits.
+    wrap: OnceBox<AeadKey>,
     pub(crate) uses: UseCounter,
 }
 
@@ -244,7 +251,7 @@ impl VersionKeys {
     fn new(version: &VersionRecord, material: &Material) -> Self {
         Self {
             material: Arc::clone(material),
-            wrap: OnceLock::new(),
+            wrap: OnceBox::new(),
             uses: UseCounter::new(version.uses_reserved),
         }
     }
@@ -252,6 +259,6 @@ impl VersionKeys {
     /// The key that wraps data keys.
     #[inline]
     pub(crate) fn wrap(&self) -> &AeadKey {
-        self.wrap.get_or_init(|| schedule::wrap_key(&self.material))
+        self.wrap.get_or_init(|| Box::new(schedule::wrap_key(&self.material)))
     }
 }

@@ -29,8 +29,8 @@ pub enum Mutation {
     },
     /// Erases the key's material once its window has passed. For ever.
     Destroy,
-    /// Erases one version's material. For ever.
-    DestroyVersion(KeyVersion),
+    /// Erases one version's material. For ever, and so only once it was confirmed.
+    DestroyVersion(ConfirmedVersion),
     /// No wrapping from now on, and no unwrapping unless the policy says so.
     Disable,
     /// Wrapping and unwrapping again.
@@ -61,6 +61,24 @@ pub enum Mutation {
     Tag(BTreeMap<String, String>),
     /// Removes tags by name; names that are not there are passed over.
     Untag(Vec<String>),
+}
+
+/// A version that was named twice, by somebody who means it: nothing else can be destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfirmedVersion(KeyVersion);
+
+impl ConfirmedVersion {
+    /// `version`, if `again` names it too.
+    #[must_use]
+    pub fn new(version: KeyVersion, again: KeyVersion) -> Option<Self> {
+        (version == again).then_some(Self(version))
+    }
+
+    /// Which version.
+    #[must_use]
+    pub const fn version(self) -> KeyVersion {
+        self.0
+    }
 }
 
 impl Mutation {
@@ -128,8 +146,19 @@ pub(crate) fn apply<E: From<KeyError>>(
         (None, _) => return Err(KeyError::NotFound.into()),
         (Some(key), _) => key,
     };
-    if key.state == KeyState::Destroyed {
-        return Err(KeyError::Destroyed.into());
+    match key.state {
+        KeyState::Destroyed => return Err(KeyError::Destroyed.into()),
+        // As AWS KMS, whose `KMSInvalidStateException` names these calls one by one: a key that is
+        // to be deleted is only ever kept or destroyed. Uses are counted by the engine itself.
+        KeyState::PendingDeletion { .. }
+            if !matches!(
+                mutation,
+                Mutation::CancelDeletion | Mutation::Destroy | Mutation::ReserveUses { .. }
+            ) =>
+        {
+            return Err(refuse(key, mutation.name()).into());
+        }
+        KeyState::PendingDeletion { .. } | KeyState::Disabled | KeyState::Enabled => {}
     }
     match mutation {
         Mutation::Rotate => rotate(key, now, fresh),
@@ -138,8 +167,10 @@ pub(crate) fn apply<E: From<KeyError>>(
         | Mutation::Disable
         | Mutation::Enable
         | Mutation::ScheduleDeletion { .. } => Ok(change_state(key, mutation, now)?),
-        Mutation::DestroyVersion(version)
-        | Mutation::Reinstate(version)
+        Mutation::DestroyVersion(confirmed) => {
+            Ok(change_version(key, confirmed.version(), mutation)?)
+        }
+        Mutation::Reinstate(version)
         | Mutation::ReserveUses { version, .. }
         | Mutation::Retire(version) => Ok(change_version(key, *version, mutation)?),
         Mutation::SetDescription(_)

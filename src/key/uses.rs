@@ -9,9 +9,9 @@
 //! one atomic decrement (about 5 ns).
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
+use once_cell::race::OnceBox;
 
 use crate::limits::{USE_BLOCK_MAX, USE_BLOCK_MIN, USE_LOT, USES_PER_VERSION_MAX};
 
@@ -26,8 +26,9 @@ pub(crate) struct UseCounter {
     /// The total at whose drawing the next block is asked for.
     ask_at: AtomicU64,
     /// What each stripe may still use; made at the first draw, because most keys of a large store
-    /// never wrap.
-    lots: OnceLock<Box<[CachePadded<AtomicI64>]>>,
+    /// never wrap. Who loses the race to make them lets its own go: nobody waits for a thread that
+    /// was stopped half-way.
+    lots: OnceBox<Box<[CachePadded<AtomicI64>]>>,
 }
 
 /// What a draw comes to.
@@ -52,14 +53,16 @@ impl UseCounter {
             reserved: AtomicU64::new(reserved),
             drawn: AtomicU64::new(reserved),
             ask_at: AtomicU64::new(u64::MAX),
-            lots: OnceLock::new(),
+            lots: OnceBox::new(),
         }
     }
 
     /// Draws one use for a caller on `stripe` of `stripes`.
     #[inline]
     pub(crate) fn draw(&self, stripe: usize, stripes: usize) -> Draw {
-        let lots = self.lots.get_or_init(|| (0..stripes).map(|_| CachePadded::default()).collect());
+        let lots = self
+            .lots
+            .get_or_init(|| Box::new((0..stripes).map(|_| CachePadded::default()).collect()));
         let Some(lot) = lots.get(stripe % lots.len().max(1)) else {
             return Draw::Empty;
         };
@@ -68,6 +71,15 @@ impl UseCounter {
         }
         lot.fetch_add(1, Ordering::Relaxed);
         self.refill(lot)
+    }
+
+    /// Takes back a draw whose use was not made: nothing of it left.
+    pub(crate) fn give_back(&self, stripe: usize) {
+        if let Some(lots) = self.lots.get()
+            && let Some(lot) = lots.get(stripe % lots.len().max(1))
+        {
+            lot.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[cold]
@@ -155,6 +167,17 @@ mod tests {
         }
         assert_eq!(taken, 300);
         assert_eq!(uses.drawn(), 400);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_drawn_again() {
+        let uses = UseCounter::new(0);
+        uses.give_back(0);
+        assert_eq!(uses.draw(0, 1), Draw::Empty, "nothing was drawn");
+        uses.reserve(3);
+        while uses.draw(0, 1) != Draw::Empty {}
+        uses.give_back(0);
+        assert_eq!((uses.draw(0, 1), uses.draw(0, 1)), (Draw::Taken, Draw::Empty));
     }
 
     #[test]

@@ -40,8 +40,8 @@
 //!
 //! # The gate
 //!
-//! A *section* is synchronous work under a permit: at most one chunk of 16 KiB or one payload of
-//! 64 KiB. Shutting refuses new sections at once, on any thread, without asking anybody. Quiescing
+//! A *section* is synchronous work under a permit: one chunk of 16 KiB, one payload of 64 KiB, or a
+//! run of up to eight chunks that looks before each whether the gate has been shut. Shutting refuses new sections at once, on any thread, without asking anybody. Quiescing
 //! waits for those that began before, and only for those: it is how one knows that nobody uses an
 //! old snapshot any more.
 //!
@@ -54,9 +54,13 @@
 //! **Architecture Invariant**: anybody may shut the gate; only the lifecycle actor opens it, and
 //! never over a shut that it has not heard of.
 //!
-//! Longer work is an *operation*: a stream holds a ticket, not a permit. It passes the gate for
-//! each chunk and looks there whether its key still allows it. A stop cuts it without polling its
-//! future.
+//! Longer work is an *operation*: a stream or a large buffer holds a ticket, not a permit. It passes
+//! the gate for each chunk or run and looks there whether its key still allows it. A stop cuts it
+//! within one chunk, without polling its future.
+//!
+//! Objects of 1 MiB and more are shared by the engine's own threads where the caller may block or
+//! has lent its buffers ([`Kms::seal_bytes`](crate::Kms::seal_bytes)); each of them passes the gate
+//! as any caller does. An executor's thread is never held for longer than 256 KiB take, some 25 us.
 //!
 //! # The life of an engine
 //!
@@ -126,6 +130,6 @@
 //!   are polled by whatever the host has.
 //! * *Retries of changes.* After an outcome that is unknown the engine does not guess.
 //! * *Repair.* What is damaged is named and left as it is. Nothing is regenerated.
-//! * *`unsafe`*, outside the one module that tells a forked child from its parent.
+//! * *`unsafe`*, outside the one module that maps pages for keys and wipes what is freed.
 //! * *Priorities inside a mailbox.* actix has none. The brakes have a lane of their own.
 //! * *A feature that changes what a call does.* Features add interface and nothing else.

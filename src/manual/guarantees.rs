@@ -89,8 +89,11 @@
 //! `wiping_leaves_no_key_and_every_slot_usable`,
 //! `a_freed_slot_is_wiped_and_its_handle_is_dead`.
 //!
-//! *Not yet:* a search of the whole process's memory for planted keys; memory that is locked and
-//! left out of core dumps; an allocator that wipes what other libraries free.
+//! Keys lie in pages that are locked, fenced, left out of core dumps and wiped in forked children;
+//! [`WipingAlloc`](crate::WipingAlloc) wipes what libraries free. A child process works with known
+//! keys while its parent searches all of its memory for them, raw, in base64 at three alignments,
+//! in hex and as key schedules: `a_stopped_engine_on_a_local_keystore_has_no_key_in_memory`,
+//! `a_stopped_engine_on_a_static_key_has_no_key_in_memory`.
 //!
 //! # 7. Binding
 //!

@@ -50,7 +50,7 @@
 //! | id | requirement | state |
 //! |---|---|---|
 //! | C1 | the cache's size and lifetime are tunable | not yet: nothing is cached |
-//! | C2 | plaintext keys are zeroised after use; no key or context in logs | in part: types that wipe and have no `Debug`, and `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event`. Not yet: a search of the whole process's memory |
+//! | C2 | plaintext keys are zeroised after use; no key or context in logs | types that wipe and have no `Debug`, and `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event`. A search of a whole process's memory finds none after a stop: `a_stopped_engine_on_a_local_keystore_has_no_key_in_memory` |
 //! | C3 | strict FIPS: no caching, Vault for each request | not yet |
 //!
 //! # SSE-C

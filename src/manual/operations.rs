@@ -58,6 +58,11 @@
 //!
 //! [host]
 //! cloned_host = false
+//! require_locked_memory = false         # refuse where RLIMIT_MEMLOCK does not let keys be locked
+//! harden_process = false                # no core dumps, no debugger
+//!
+//! [objects]
+//! threads = 4                           # for objects of 1 MiB and more; 0 for none
 //! "#;
 //! let config = Config::from_toml(text, "/etc/portcullis".as_ref())?;
 //! # }
@@ -103,7 +108,10 @@
 //!
 //! ## The process
 //!
-//! * No core dumps (`LimitCORE=0`), no swap or an encrypted one: key memory is not locked yet.
+//! * `LimitMEMLOCK=` of a few MiB: key memory is locked, 32 KiB for 256 leases and 64 KiB at a time
+//!   for the rest. [`memory::report`](crate::memory::report) says what the limit kept from being locked;
+//!   `require_locked_memory` makes that an error. `harden_process` forbids core dumps and debuggers;
+//!   [`WipingAlloc`](crate::WipingAlloc) as the global allocator wipes what libraries free.
 //! * [`Profile::Production`](crate::config::Profile::Production) is the default, and refuses
 //!   `release = "unaudited"`.
 //! * Give the engine an [`AuditSink`](crate::audit::AuditSink) whose records outlive the machine,
@@ -141,7 +149,7 @@
 //!
 //! A virtual machine that is snapshotted and resumed twice draws the same "random" bytes twice.
 //! Where that can happen set [`cloned_host`](crate::config::HostConfig::cloned_host): random bytes
-//! are drawn anew for each use with the system's mixed in, and streams are sealed with
+//! are drawn anew for each use with the system's mixed in, and objects and payloads are sealed with
 //! AES-256-GCM-SIV, for which a repeated nonce only shows that two chunks are equal. It costs a
 //! system call for each draw. Two machines must not both go on with one keystore: where both reach
 //! the same anchor, the second is refused.
@@ -164,7 +172,8 @@
 //! system and old blocks of the disk still hold it, sealed under the root key: they die with that.
 //! Deletion is carried out only while the wall clock and the boot-time clock advance together;
 //! after a jump the reaper holds, and [`Status::clock_jump`](crate::status::Status::clock_jump)
-//! says so.
+//! says so until somebody has looked at the clock and [starts](crate::Kms::start) the engine, which
+//! may be running.
 //!
 //! # When something is wrong
 //!

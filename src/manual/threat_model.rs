@@ -22,8 +22,9 @@
 //! * **Code in the host's process, or its user.** It can read the process's memory, ask the engine,
 //!   or read the root key file. The engine wipes what it holds, keeps no more than it needs and
 //!   hands out copies by one verb, [`copy_into`](crate::DataKey::copy_into): that makes theft
-//!   visible in code review, not impossible. Key memory is not locked against swapping yet: encrypt
-//!   or switch off swap, and switch off core dumps.
+//!   visible in code review, not impossible. Key memory is locked
+//!   and left out of core dumps; `harden_process` keeps debuggers of the same user away, and the
+//!   rest of the process out of core dumps.
 //! * **Root and the hypervisor.**
 //! * **Who holds the root key and the keystore**, now or from a backup: they open everything that
 //!   was ever sealed under it. Changing the root key helps only against who has no earlier copy of

@@ -32,8 +32,9 @@ pub(super) struct Shared {
     object: Object,
     cipher: Option<ChunkCipher>,
     pool: Option<Arc<ThreadPool>>,
-    sections: AtomicU64,
-    /// Which section is refused, and all that follow.
+    /// Looks at the gate: one before each chunk.
+    chunks: AtomicU64,
+    /// Before which chunk it is shut.
     cut_at: u64,
 }
 
@@ -44,8 +45,8 @@ impl Shared {
     }
 
     fn opening(object: &Object) -> Self {
-        let sections = AtomicU64::new(0);
-        Self { object: object.clone(), cipher: None, pool: None, sections, cut_at: u64::MAX }
+        let chunks = AtomicU64::new(0);
+        Self { object: object.clone(), cipher: None, pool: None, chunks, cut_at: u64::MAX }
     }
 
     fn helped(self, pool: &Arc<ThreadPool>) -> Self {
@@ -54,11 +55,15 @@ impl Shared {
 }
 
 impl Sections for Shared {
-    fn section<T>(&self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        if self.sections.fetch_add(1, Ordering::Relaxed) >= self.cut_at {
+    fn section<T>(
+        &self,
+        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, Error> {
+        let pass = || self.chunks.fetch_add(1, Ordering::Relaxed) < self.cut_at;
+        if !pass() {
             return Err(Refused::Stopped.into());
         }
-        Ok(work(self.cipher.as_ref().expect("it has begun")))
+        Ok(work(self.cipher.as_ref().expect("it has begun"), &pass))
     }
 }
 
@@ -70,7 +75,7 @@ impl Operation for Shared {
     }
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        Sections::section(self, work)
+        Sections::section(self, |cipher, _| work(cipher))
     }
 
     fn run<D: Direction>(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
@@ -512,7 +517,7 @@ fn every_byte_of_header_borders_and_tags_counts_in_every_form() {
 }
 
 #[test]
-fn a_run_is_cut_at_the_section_that_the_engine_refuses_and_leaves_nothing() {
+fn a_run_is_cut_at_the_chunk_before_which_the_gate_is_shut_and_leaves_nothing() {
     let object = Object::of(Suite::Aes256Gcm);
     let plain = plaintext(40 * CHUNK_BYTES + 5);
     let sealed = object.sealed(&plain);
@@ -525,9 +530,9 @@ fn a_run_is_cut_at_the_section_that_the_engine_refuses_and_leaves_nothing() {
             let cut = buffer::turn::<Open, _>(&mut operation, body, &mut out);
             assert!(matches!(cut, Err(Error::Refused(Refused::Stopped))));
             assert!(out.iter().all(|&byte| byte == 0));
-            // Whoever was at work met the refusal with the next chunk.
+            // Whoever was at work met the shut gate with the next chunk, and the refusal after it.
             let threads = pool.as_ref().map_or(1, |pool| pool.current_num_threads() + 1);
-            assert!(operation.sections.into_inner() <= cut_at + threads as u64);
+            assert!(operation.chunks.into_inner() <= cut_at + 2 * threads as u64);
         }
     }
 }

@@ -1,15 +1,18 @@
-//! Runs of whole chunks, each turned in a section of its own: one after the other, or by several
-//! threads at once.
+//! Runs of whole chunks: one after the other, or by several threads at once.
 //!
 //! Invariants:
 //!
-//! 1. A section works on one chunk. Whatever is refused or does not open ends the run there.
+//! 1. A section works on up to eight chunks, some 15 us, and begins none of them once the gate is
+//!    shut: it is looked at before each, so a stop waits for one chunk. Whatever is refused or does
+//!    not open ends the run there.
 //! 2. What a run says was done is the longest beginning that was turned without fault, whichever
 //!    thread met the fault first; the output behind it is not to be released.
 //! 3. Threads take lots in the order of the chunks, so every chunk before a fault is turned.
 //!
-//! Cost: about 30 ns a chunk beside its AEAD; waking a thread takes some 40 us, which is why short
-//! runs stay on the caller's thread.
+//! Cost: entering and leaving a section is about 30 ns of instructions, and half a microsecond where
+//! the output is not in the cache: an atomic addition waits until everything written before it has
+//! reached the cache. With one chunk a section the engine comes to 78 % of the bare primitive on
+//! 64 MiB, with four to 87 %, with eight to over 90 %. A look at the gate is a plain load. Waking a thread takes some 40 us: short runs stay on the caller's thread.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,11 +34,15 @@ pub(crate) struct Run {
 
 /// Sections of the gate in which chunks of one object are turned.
 pub(crate) trait Sections {
-    /// Runs `work` in one section.
+    /// Runs `work` in one section; what it is given beside the cipher tells whether the gate is
+    /// still open.
     ///
     /// # Errors
     /// `work` was not run.
-    fn section<T>(&self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error>;
+    fn section<T>(
+        &self,
+        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, Error>;
 }
 
 /// Turns the chunks of `input`, the first of which has the number `first`, into `out`. Both hold
@@ -47,15 +54,34 @@ pub(crate) fn turn<D: Direction, S: Sections>(
     out: &mut [u8],
 ) -> Run {
     let mut done = 0;
-    let chunks = input.chunks_exact(D::INPUT_BYTES).zip(out.chunks_exact_mut(D::OUTPUT_BYTES));
-    for (number, (input, out)) in (first..).zip(chunks) {
-        let turned = sections.section(|cipher| D::turn(cipher, number, input, out));
-        if let Err(error) = turned.and_then(|turned| turned) {
-            return Run { done, end: Err(error) };
+    while let Some(rest) = input.get(done * D::INPUT_BYTES..).filter(|rest| !rest.is_empty()) {
+        let out = out.get_mut(done * D::OUTPUT_BYTES..).unwrap_or_default();
+        let number = first + done as u64;
+        let Run { done: more, end } = group::<D, S>(sections, number, rest, out);
+        done += more;
+        if end.is_err() {
+            return Run { done, end };
         }
-        done += 1;
     }
     Run { done, end: Ok(()) }
+}
+
+/// Turns the first chunks of `input` in one section: up to eight, and none once the gate is shut.
+fn group<D: Direction, S: Sections>(sections: &S, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+    let chunks = input.chunks_exact(D::INPUT_BYTES).zip(out.chunks_exact_mut(D::OUTPUT_BYTES));
+    let mut done = 0;
+    let turned = sections.section(|cipher, is_open| {
+        for (number, (input, out)) in (first..).zip(chunks.take(GROUP)) {
+            // The next section hears why.
+            if done > 0 && !is_open() {
+                break;
+            }
+            D::turn(cipher, number, input, out)?;
+            done += 1;
+        }
+        Ok(())
+    });
+    Run { done, end: turned.and_then(|turned| turned) }
 }
 
 /// The same, on the caller's thread and as many of `pool` as there is work for.
@@ -136,15 +162,19 @@ where
             return false;
         };
         self.left.fetch_sub(1, Ordering::Relaxed);
-        let chunks = input.chunks(D::INPUT_BYTES).zip(out.chunks_mut(D::OUTPUT_BYTES));
-        for (chunk, (input, out)) in (lot * LOT..).zip(chunks) {
+        let (mut done, chunks) = (0, input.len() / D::INPUT_BYTES);
+        while done < chunks {
+            let chunk = lot * LOT + done;
             if chunk > self.good.load(Ordering::Relaxed) {
                 return false;
             }
+            let input = input.get(done * D::INPUT_BYTES..).unwrap_or_default();
+            let out = out.get_mut(done * D::OUTPUT_BYTES..).unwrap_or_default();
             let number = self.first + chunk as u64;
-            let turned = self.sections.section(|cipher| D::turn(cipher, number, input, out));
-            if let Err(error) = turned.and_then(|turned| turned) {
-                self.fails_at(chunk, error);
+            let Run { done: more, end } = group::<D, S>(self.sections, number, input, out);
+            done += more;
+            if let Err(error) = end {
+                self.fails_at(chunk + more, error);
                 return false;
             }
         }
@@ -165,8 +195,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Chunks in one section.
+const GROUP: usize = 8;
 /// Chunks that a thread takes at a time: 128 KiB, some 15 us of work.
-const LOT: usize = 8;
+const LOT: usize = GROUP;
 /// Lots that a helper turns before it looks at other runs: some 250 us.
 const LOTS_AT_ONCE: usize = 16;
 const _: () = assert!(LOT * CHUNK_BYTES == 128 * 1024);

@@ -290,6 +290,7 @@ impl Section<'_> {
             Draw::Empty => return Err(TryError::NeedsHop(NeedsHop::UseCounts)),
             Draw::Exhausted => return Err(KeyError::UsesExhausted.into()),
         }
+        call.has_drawn(current.version);
         let under = WrappedUnder { version: current.version, tag: current.tag };
         let named = Named { key_id: to.key_id, version: under.version, tag: under.tag };
         let aad = Aad::of_version(to.purpose, to.spec, &named, to.context);

@@ -156,7 +156,7 @@ impl Plane {
             let Some(generation) = current.as_deref() else {
                 return Err(Refused::Stopped.into());
             };
-            let result = work(&Section { plane: self, generation, stripe: permit.stripe() });
+            let result = work(&Section { plane: self, class, generation, stripe: permit.stripe() });
             #[cfg(feature = "testing")]
             self.stamps.stamp(class, result.is_ok());
             result
@@ -175,6 +175,7 @@ impl Plane {
 /// One section: a permit, and what may be used under it.
 pub(crate) struct Section<'p> {
     pub(crate) plane: &'p Plane,
+    class: Class,
     pub(crate) generation: &'p Generation,
     pub(crate) stripe: usize,
 }
@@ -190,6 +191,8 @@ pub(crate) struct Call<'c> {
     rings: Cell<bool>,
     low: Cell<bool>,
     accepted: Cell<bool>,
+    /// The version of which a use was drawn.
+    drawn: Cell<Option<KeyVersion>>,
 }
 
 impl<'c> Call<'c> {
@@ -202,6 +205,7 @@ impl<'c> Call<'c> {
             rings: Cell::new(false),
             low: Cell::new(false),
             accepted: Cell::new(false),
+            drawn: Cell::new(None),
         }
     }
 
@@ -234,9 +238,20 @@ impl<'c> Call<'c> {
     pub(crate) fn runs_low(&self) {
         self.low.set(true);
     }
+
+    /// Says that a use of `version` was drawn.
+    pub(crate) fn has_drawn(&self, version: KeyVersion) {
+        self.drawn.set(Some(version));
+    }
 }
 
 impl Section<'_> {
+    /// Whether the gate has not been shut since the section began: looked at between the chunks of
+    /// one section, so that a stop waits for one chunk.
+    pub(crate) fn is_open(&self) -> bool {
+        self.plane.gate.is_open(self.class)
+    }
+
     /// Begins the record of what this section does.
     ///
     /// # Errors
@@ -273,7 +288,10 @@ impl Section<'_> {
             Ok(_) => Outcome::Succeeded,
             // What waits and comes again is recorded when it has come to something.
             Err(TryError::NeedsHop(_)) => return result,
-            Err(TryError::Failed(error)) => Outcome::Failed(audit::ErrorClass::from(error)),
+            Err(TryError::Failed(error)) => {
+                self.give_back(recording);
+                Outcome::Failed(audit::ErrorClass::from(error))
+            }
         };
         match (self.accept(recording, Stage::Outcome, outcome), result) {
             (Ok(()), result) => result,
@@ -289,7 +307,7 @@ impl Section<'_> {
     ///
     /// # Errors
     /// [`NeedsHop::AuditBuffer`] where it has no room, [`Refused::AuditUnavailable`] where the sink
-    /// is down.
+    /// is down. A use that the section drew is given back then: it comes again, or to nothing.
     #[inline]
     pub(crate) fn accept(
         &self,
@@ -321,9 +339,28 @@ impl Section<'_> {
                 }
                 Ok(())
             }
-            Err(Refused::Full { .. }) => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
-            Err(refused) => Err(refused.into()),
+            Err(refused) => {
+                self.give_back(recording);
+                match refused {
+                    Refused::Full { .. } => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
+                    refused => Err(refused.into()),
+                }
+            }
         }
+    }
+
+    /// Gives back the use that was drawn for what this section does not release.
+    #[cold]
+    fn give_back(&self, recording: &Recording<'_>) {
+        let (Some(key), Some(version)) = (recording.key, recording.call.drawn.take()) else {
+            return;
+        };
+        self.generation.keys.with(key, |cell| {
+            if let Some(uses) = cell.map(|cell| cell.view()).as_ref().and_then(|v| v.uses(version))
+            {
+                uses.give_back(self.stripe);
+            }
+        });
     }
 }
 
@@ -345,7 +382,9 @@ pub enum NeedsHop {
     AuditBuffer,
     /// The record must be durable before anything is released (`release = "durable"`).
     DurableRecord,
-    /// The key's block of use counts is empty.
+    /// The key's block of use counts is empty. So it is at the first use of each key after a start:
+    /// a start writes nothing to the store, because it may be made only to read, and a block that
+    /// is reserved and not used counts as used.
     UseCounts,
 }
 

@@ -159,8 +159,13 @@ impl Operation for StreamOperation {
 }
 
 impl Sections for StreamOperation {
-    fn section<T>(&self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        let done = self.under_way.pass(|_, ticket| Ok(ticket.with_cipher(work)?));
+    fn section<T>(
+        &self,
+        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, Error> {
+        let done = self.under_way.pass(|section, ticket| {
+            Ok(ticket.with_cipher(|cipher| work(cipher, &|| section.is_open()))?)
+        });
         done.map_err(TryError::into_waitless)
     }
 }

@@ -1,29 +1,37 @@
 //! Bytes of any length that hold secrets for a while: a record between file and key table.
 
+use allocator_api2::vec::Vec;
 use zeroize::Zeroize;
 
-/// Secret bytes of varying length, wiped when dropped and whenever they move to a larger place.
-pub(crate) struct SecretBuffer(Vec<u8>);
+use super::heap::KeyHeap;
+
+/// Secret bytes of varying length in key memory, wiped when dropped and whenever they move to a
+/// larger place: key memory wipes what it is given back.
+pub(crate) struct SecretBuffer(Vec<u8, KeyHeap>);
 
 impl SecretBuffer {
     /// An empty buffer with room for `capacity` bytes.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self(Vec::with_capacity(capacity))
+        Self(Vec::with_capacity_in(capacity, KeyHeap))
     }
 
-    /// Takes `bytes` over, to be wiped from now on.
-    pub(crate) fn from_vec(bytes: Vec<u8>) -> Self {
+    /// `len` zeroes, to be filled in place.
+    pub(crate) fn zeroes(len: usize) -> Self {
+        let mut bytes = Vec::with_capacity_in(len, KeyHeap);
+        bytes.resize(len, 0);
         Self(bytes)
     }
 
-    /// Adds `bytes` at the end. Growing copies into a place twice as large and wipes the old one.
+    /// Takes `bytes` over: they are copied into key memory and wiped where they were.
+    pub(crate) fn from_vec(mut bytes: std::vec::Vec<u8>) -> Self {
+        let mut buffer = Self::with_capacity(bytes.len());
+        buffer.push(&bytes);
+        bytes.zeroize();
+        buffer
+    }
+
+    /// Adds `bytes` at the end.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.0.capacity() - self.0.len() < bytes.len() {
-            let mut larger = Vec::with_capacity(2 * (self.0.len() + bytes.len()));
-            larger.extend_from_slice(&self.0);
-            self.0.zeroize();
-            self.0 = larger;
-        }
         self.0.extend_from_slice(bytes);
     }
 
@@ -38,12 +46,6 @@ impl SecretBuffer {
     }
 }
 
-impl Drop for SecretBuffer {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +56,7 @@ mod tests {
         for n in 0..100_u8 {
             buffer.push(&[n, n]);
         }
-        let expected: Vec<u8> = (0..100).flat_map(|n| [n, n]).collect();
+        let expected: std::vec::Vec<u8> = (0..100).flat_map(|n| [n, n]).collect();
         assert_eq!(buffer.expose(), expected);
     }
 }

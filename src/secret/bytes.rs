@@ -1,14 +1,16 @@
-//! Key bytes of a fixed size on the heap, wiped when dropped.
+//! Key bytes of a fixed size in key memory, wiped when dropped.
 
-use zeroize::Zeroize;
+use allocator_api2::boxed::Box;
+
+use super::heap::KeyHeap;
 
 /// `N` secret bytes, at one address from birth to wipe.
-pub(crate) struct Secret<const N: usize>(Box<[u8; N]>);
+pub(crate) struct Secret<const N: usize>(Box<[u8; N], KeyHeap>);
 
 impl<const N: usize> Secret<N> {
     /// `N` zeroes, to be filled in place.
     pub(crate) fn zeroes() -> Self {
-        Self(Box::new([0; N]))
+        Self(Box::new_in([0; N], KeyHeap))
     }
 
     /// New secret bytes, filled in place.
@@ -43,8 +45,4 @@ impl<const N: usize> Secret<N> {
     }
 }
 
-impl<const N: usize> Drop for Secret<N> {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
-    }
-}
+// Key memory wipes what it is given back: there is nothing to do on drop.

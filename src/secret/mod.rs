@@ -7,11 +7,18 @@
 //! 2. Every type wipes what it held when it is dropped, and is filled in place, so that no move
 //!    smears a copy across stacks.
 //! 3. What a host holds are leases: slots of [`slots`] that the engine can wipe without asking.
-//! 4. `unsafe` stands in [`fork`] alone.
+//! 4. Keys that outlive a section lie in [`pages`]: locked, fenced, left out of core dumps, wiped in
+//!    forked children. The one exception are the key schedules that `aws-lc-rs` keeps on the
+//!    ordinary heap and wipes when it frees them.
+//! 5. `unsafe` stands in [`pages`], [`heap`] and [`alloc`] alone.
 
+pub(crate) mod alloc;
 mod buffer;
 mod bytes;
 pub(crate) mod fork;
+mod heap;
+pub(crate) mod pages;
+pub(crate) mod process;
 pub(crate) mod random;
 pub(crate) mod slots;
 mod stack;

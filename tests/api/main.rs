@@ -10,4 +10,6 @@
 
 mod data_keys;
 mod harness;
+mod messages;
+mod objects;
 mod reconfigure;

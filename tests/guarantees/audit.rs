@@ -49,7 +49,8 @@ async fn a_sink_that(mode: Mode) {
     assert!(disabled.changed && !disabled.audited);
     let scheduled = kms.change_key(&spare, Mutation::ScheduleDeletion { days: 7 }).await.unwrap();
     assert!(scheduled.changed && !scheduled.audited);
-    kms.freeze(FreezeScope::Writes).await.unwrap();
+    let frozen = kms.freeze(FreezeScope::Writes).await.unwrap();
+    assert_eq!((frozen.scope, frozen.audited), (FreezeScope::Writes, false));
     assert!(is_unavailable(&kms.thaw().await));
     let report = kms.stop().await.unwrap();
     assert!(!report.audited);
@@ -70,6 +71,7 @@ async fn a_sink_that(mode: Mode) {
     kms.start().await.unwrap();
     kms.change_key(&spare, Mutation::CancelDeletion).await.unwrap();
     assert!(kms.generate_data_key(key, spec, &context("a")).await.is_ok());
+    assert!(kms.freeze(FreezeScope::All).await.unwrap().audited);
     let report = kms.stop().await.unwrap();
     assert!(report.audited);
     assert_numbered(&sink.records());

@@ -6,7 +6,7 @@ use portcullis::error::{Error, Refused};
 use portcullis::key::Mutation;
 use portcullis::limits::{MAILBOX_MAX, OPERATIONS_MAX};
 use portcullis::status::Phase;
-use portcullis::{TryError, envelope::DataKeySpec};
+use portcullis::{NeedsHop, TryError, envelope::DataKeySpec};
 use tokio::time::timeout;
 
 use crate::harness::{Fixture, PATIENCE, context, poll_once, until};
@@ -92,6 +92,35 @@ async fn an_engine_starts_stops_and_reconfigures_under_a_flood_of_asks() {
     made.key.copy_into(&mut [0; 32]).unwrap();
 }
 
+/// Every caller of a key that nobody had used since the start sent a message of its own: past the
+/// mailbox they were refused, and each of the others was another question with the same answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_number_of_callers_of_a_cold_key_wait_for_one_message() {
+    let fixture = Fixture::for_load().await;
+    let Fixture { kms, key, store, .. } = &fixture;
+    let messages = || {
+        let lane = |actor: &&portcullis::status::ActorActivity| actor.actor == "backend supply";
+        kms.activity().actors.iter().find(lane).unwrap().messages
+    };
+    let before = messages().received;
+    store.mark.stores.shut();
+    let (a, spec) = (context("a"), DataKeySpec::AES_256);
+    let make = |_| Box::pin(kms.generate_data_key_without_plaintext(key, spec, &a));
+    let mut callers: Vec<_> = (0..3 * MAILBOX_MAX).map(make).collect();
+    for caller in &mut callers {
+        assert!(poll_once(caller.as_mut()).is_pending());
+    }
+    tokio::task::block_in_place(|| store.mark.stores.reached());
+    assert_eq!(messages().received, before + 1);
+    // The one who came first gives up; nobody is disturbed.
+    drop(callers.remove(0));
+    store.mark.stores.open();
+    for caller in callers {
+        timeout(PATIENCE, caller).await.expect("no reply is lost").unwrap();
+    }
+    assert_eq!(messages().received, before + 1);
+}
+
 #[tokio::test]
 async fn leases_are_limited_and_can_be_had_again() {
     let fixture = Fixture::for_load().await;
@@ -151,6 +180,16 @@ async fn audit_buffers_are_limited_and_empty_again() {
         }
     };
     assert!(matches!(why, TryError::Failed(Error::Refused(Refused::AuditUnavailable))), "{why}");
+    // What comes to nothing uses nothing up: this is more than a block of use counts.
+    for _ in 0..100_000 {
+        let refused = kms.try_generate_data_key_without_plaintext(key, DataKeySpec::AES_256, &a);
+        assert!(matches!(
+            refused,
+            Err(TryError::NeedsHop(NeedsHop::AuditBuffer)
+                | TryError::Failed(Error::Refused(Refused::AuditUnavailable)))
+        ));
+    }
     sink.set(crate::harness::Mode::Takes);
     until(|| kms.try_decrypt_data_key(&wrapped, &a).is_ok());
+    kms.try_generate_data_key(key, DataKeySpec::AES_256, &a).unwrap();
 }

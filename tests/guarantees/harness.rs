@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,8 +51,7 @@ impl Fixture {
         let mut config = store.config();
         change(&mut config);
         let sink = Sink::default();
-        let options =
-            EngineOptions { audit_sink: Box::new(sink.clone()), ..EngineOptions::default() };
+        let options = EngineOptions::new().with_audit_sink(sink.clone());
         let engine = Engine::launch(options).await.unwrap();
         let kms = engine.kms();
         kms.configure(config.clone()).await.unwrap();
@@ -75,6 +75,22 @@ impl Store {
         options.default_key = Some(default_key());
         init(&store.local(), options).unwrap();
         store
+    }
+
+    /// A copy of the store as it is on disk, with a mark of its own.
+    pub fn copied(&self) -> Self {
+        let directory = TempDir::new().unwrap();
+        let keys = directory.path().join("keys");
+        std::fs::DirBuilder::new().mode(0o700).create(&keys).unwrap();
+        let files = std::fs::read_dir(self.directory.path().join("keys")).unwrap();
+        for file in files.map(Result::unwrap) {
+            std::fs::copy(file.path(), keys.join(file.file_name())).unwrap();
+        }
+        let root = directory.path().join("root.key");
+        std::fs::copy(self.directory.path().join("root.key"), root).unwrap();
+        let mark = *self.mark.mark.lock().unwrap();
+        let mark = HostMark { mark: Mutex::new(mark), ..HostMark::default() };
+        Self { directory, mark: Arc::new(mark) }
     }
 
     pub fn local(&self) -> LocalConfig {
@@ -101,6 +117,7 @@ pub struct HostMark {
 impl AnchorStore for HostMark {
     fn load(&self) -> io::Result<Option<Mark>> {
         self.loads.pass();
+        assert!(!self.panics.load(Ordering::SeqCst), "on purpose");
         Ok(*self.mark.lock().unwrap())
     }
 

@@ -255,3 +255,72 @@ async fn a_stop_while_the_backend_is_built_again_closes_that_too() {
     kms.start().await.unwrap();
     kms.rotate_key(key).await.unwrap();
 }
+
+/// After the backend had died too often its store was remembered: the next start opened it again by
+/// itself, whatever the engine was configured with by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_engine_that_has_failed_lets_its_store_go_for_good() {
+    let (fixture, other) = (Fixture::running().await, Store::new());
+    let Fixture { kms, key, store, config, .. } = &fixture;
+    store.mark.panics.store(true, Ordering::SeqCst);
+    while !matches!(phase(kms), Phase::Failed(_)) {
+        let _lost = kms.rotate_key(key).await.unwrap_err();
+        tokio::task::yield_now().await;
+    }
+    store.mark.panics.store(false, Ordering::SeqCst);
+    let holder = portcullis::Engine::start(config.clone()).await.unwrap();
+    kms.configure(other.config()).await.unwrap();
+    kms.start().await.unwrap();
+    kms.rotate_key(key).await.unwrap();
+    drop(holder);
+}
+
+#[tokio::test]
+async fn a_stop_without_patience_cuts_streams_and_reports_like_any_other() {
+    let fixture = Fixture::running().await;
+    let Fixture { kms, key, .. } = &fixture;
+    let made = kms.generate_data_key(key, DataKeySpec::AES_256, &context("a")).await.unwrap();
+    let mut sealing = kms.seal(key, &context("a"), &[7; 100_000][..]).await.unwrap();
+    let mut some = [0; 1000];
+    sealing.read_exact(&mut some).await.unwrap();
+    let report = kms.stop_within(Duration::ZERO).await.unwrap();
+    assert_eq!((report.cancelled, report.keys_wiped, report.audited), (1, 2, true));
+    assert_eq!(phase(kms), Phase::Stopped);
+    assert!(sealing.read_exact(&mut some).await.is_err());
+    drop(made);
+}
+
+/// Guarantee 6: the engine kept it for the next start.
+#[tokio::test]
+async fn a_root_key_that_the_host_hands_in_is_wiped_by_a_stop_and_must_be_handed_in_again() {
+    let store = Store::new();
+    let given = || {
+        let bytes = std::fs::read(store.directory.path().join("root.key")).unwrap();
+        let key: [u8; 32] = bytes.try_into().unwrap();
+        let key = Arc::new(secrecy::SecretBox::new(Box::new(key)));
+        let mut local = store.local();
+        local.root_key = RootKey::Given(Arc::clone(&key));
+        (portcullis::config::Config::new(local), Arc::downgrade(&key))
+    };
+    let (config, root_key) = given();
+    let engine = portcullis::Engine::start(config).await.unwrap();
+    let kms = engine.kms();
+    assert!(root_key.upgrade().is_some(), "it is at hand while the engine runs");
+    kms.stop().await.unwrap();
+    assert!(root_key.upgrade().is_none());
+    let refused = kms.start().await;
+    assert!(matches!(refused, Err(Error::Lifecycle(LifecycleError::SecretWiped))), "{refused:?}");
+    assert_eq!(phase(&kms), Phase::Stopped);
+    let (config, root_key) = given();
+    kms.configure(config).await.unwrap();
+    kms.start().await.unwrap();
+    kms.rotate_key(&portcullis::key::KeyId::new("default").unwrap()).await.unwrap();
+    // Also one that was never used: a stop finds the engine stopped, and leaves no secret.
+    kms.stop().await.unwrap();
+    assert!(root_key.upgrade().is_none());
+    let (config, root_key) = given();
+    kms.configure(config).await.unwrap();
+    assert!(root_key.upgrade().is_some());
+    kms.stop().await.unwrap();
+    assert!(root_key.upgrade().is_none());
+}

@@ -21,4 +21,6 @@ mod harness;
 mod lifecycle;
 mod load;
 mod reaper;
+mod reconfigure;
 mod revocation;
+mod streams;

@@ -30,6 +30,8 @@ struct Bench {
     /// Generations whose successor is in use and that were not closed.
     replaced: u64,
     open: bool,
+    /// Whether the configuration at hand holds a secret.
+    holds_secret: bool,
 }
 
 impl Bench {
@@ -51,6 +53,7 @@ impl Bench {
             adopted: 0,
             replaced: 0,
             open: false,
+            holds_secret: false,
         }
     }
 
@@ -100,7 +103,9 @@ impl Bench {
                     assert_eq!(self.machine.phase(), Phase::Running, "opens only when running");
                     self.open = true;
                 }
-                Effect::Quiesce { round } => drop(self.quiescing.insert(round)),
+                Effect::Quiesce { round } => {
+                    assert!(self.quiescing.insert(round), "one future waits for a round");
+                }
                 Effect::Close { round } => {
                     assert!(!self.open, "nothing is closed under its users");
                     self.closing.insert(round);
@@ -108,6 +113,12 @@ impl Bench {
                 }
                 Effect::CloseReplaced { .. } => {
                     self.replaced = self.replaced.checked_sub(1).expect("something was replaced");
+                }
+                Effect::ForgetSecrets => {
+                    assert!(!self.open, "it may be needed while there is a generation");
+                    if core::mem::take(&mut self.holds_secret) {
+                        self.machine.forgot_secret();
+                    }
                 }
                 Effect::Wake { round, at } => self.wakes.push((round, at)),
             }
@@ -445,8 +456,15 @@ fn a_second_stop_may_shorten_the_deadline_and_never_extends_it() {
     let third = bench.ask(|asker| Command::Stop { drain: Duration::from_secs(2), asker });
     let (round, at) = *bench.wakes.last().unwrap();
     assert_eq!(at, began.plus(Duration::from_secs(3)));
+    // However short, the backend has a moment to close.
+    bench.ask(|asker| Command::Stop { drain: Duration::ZERO, asker });
+    let shortest = bench.now.plus(CLOSE_GRACE);
+    assert_eq!(bench.wakes.last().unwrap().1, shortest);
     bench.quiet();
-    bench.now = at;
+    bench.tell(Command::DeadlineDue { round });
+    assert!(bench.waiting.contains(&third), "not before its time");
+    bench.now = shortest;
+    assert!(at > shortest);
     bench.tell(Command::DeadlineDue { round });
     assert_eq!(bench.refusal(third), &LifecycleError::BackendHung);
     assert!(bench.waiting.is_empty(), "all of them are told");
@@ -465,6 +483,9 @@ fn a_stuck_section_keeps_a_stop_draining_and_refuses_start_and_thaw_until_it_is_
     let (start, thaw) = (bench.ask(Command::Start), bench.ask(Command::Thaw));
     assert!(matches!(bench.refusal(start), LifecycleError::NotNow { .. }));
     assert!(matches!(bench.refusal(thaw), LifecycleError::NotNow { .. }));
+    // The first one goes on waiting, and no other begins to: whoever asks is told what is known.
+    let again = bench.stop();
+    assert_eq!(bench.refusal(again), &LifecycleError::Stuck(2));
     bench.quiet();
     bench.closed();
     assert_eq!(bench.machine.phase(), Phase::Stopped);
@@ -480,6 +501,8 @@ fn a_stuck_section_keeps_a_freeze_from_being_thawed_until_it_is_gone() {
     let early = bench.ask(Command::Thaw);
     assert_eq!(bench.refusal(early), &LifecycleError::Stuck(7));
     assert!(!bench.open);
+    let again = bench.freeze(FreezeScope::All);
+    assert_eq!(bench.refusal(again), &LifecycleError::Stuck(2));
     bench.quiet();
     let late = bench.ask(Command::Thaw);
     assert!(bench.is_done(late) && bench.open);
@@ -499,6 +522,39 @@ fn a_thaw_supersedes_a_freeze_and_a_wider_freeze_takes_the_narrower_along() {
     assert!(bench.waiting.contains(&narrow), "the first round is not enough for both");
     bench.quiet();
     assert!(bench.is_done(narrow) && bench.is_done(wide));
+}
+
+/// A configuration with a root key in it lay in memory for as long as the engine was stopped.
+#[test]
+fn a_stop_forgets_a_secret_in_the_configuration_and_a_start_asks_for_it_again() {
+    let has_closed = ["not configured", "closing", "failing"];
+    for state in STATES.iter().filter(|state| !has_closed.contains(state)) {
+        let mut bench = in_state(state);
+        bench.holds_secret = true;
+        let stopper = bench.stop();
+        bench.settle();
+        assert!(bench.is_done(stopper), "{state}");
+        assert!(!bench.holds_secret, "{state}");
+        let starter = bench.ask(Command::Start);
+        assert_eq!(bench.refusal(starter), &LifecycleError::SecretWiped, "{state}");
+        bench.ask(Command::Configure);
+        let starter = bench.ask(Command::Start);
+        bench.built();
+        assert!(bench.is_done(starter), "{state}");
+    }
+}
+
+#[test]
+fn a_freeze_that_comes_again_joins_the_one_under_way() {
+    let mut bench = in_state("freezing");
+    let first = bench.next_asker;
+    let second = bench.freeze(FreezeScope::All);
+    bench.now = bench.now.plus(Duration::from_secs(2));
+    bench.quiet();
+    for asker in [first, second] {
+        let report = FreezeReport::new(FreezeScope::All, 2, Duration::from_secs(2));
+        assert_eq!(bench.answer(asker), &Effect::Answer(asker, Answer::Frozen(report)));
+    }
 }
 
 #[test]

@@ -102,6 +102,14 @@ pub(super) struct Unlocker {
 }
 
 impl RootKey {
+    /// Whether it is itself the secret, and not the place where that lies.
+    pub(crate) fn is_handed_in(&self) -> bool {
+        match self {
+            Self::Given(_) | Self::Passphrase(_) => true,
+            Self::Credential(_) | Self::Env(_) | Self::File(_) | Self::PassphraseEnv(_) => false,
+        }
+    }
+
     /// How this kind of root key is stretched in a new header.
     pub(super) fn stretch(&self) -> Stretch {
         match self {

@@ -134,6 +134,7 @@ fn of_lifecycle(error: &LifecycleError) -> &'static str {
     match error {
         LifecycleError::NotNow { .. } => "not-now",
         LifecycleError::BackendHung => "backend-hung",
+        LifecycleError::SecretWiped => "secret-wiped",
         LifecycleError::Stuck(_) => "stuck",
         LifecycleError::Superseded(_) => "superseded",
         LifecycleError::Threads(_) => "threads",

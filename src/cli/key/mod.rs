@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::session::Session;
 use super::show::{Show, printable};
 use crate::actors::backend::MutationReport;
-use crate::key::{KeyDescription, KeyId, KeyPolicy, KeyVersion, Mutation};
+use crate::key::{ConfirmedVersion, KeyDescription, KeyId, KeyPolicy, KeyVersion, Mutation};
 use crate::limits::PAGE_KEYS_MAX;
 
 /// What can be done with master keys.
@@ -288,10 +288,10 @@ fn mutation(command: KeyCommand) -> Result<Mutation, Failure> {
         KeyCommand::Retire { version, .. } => Mutation::Retire(number(version)?),
         KeyCommand::Reinstate { version, .. } => Mutation::Reinstate(number(version)?),
         KeyCommand::DestroyVersion { version, confirm, .. } => {
-            if version != confirm {
-                return Err(Failure::usage("--confirm names another version: nothing was erased"));
-            }
-            Mutation::DestroyVersion(number(version)?)
+            let confirmed = ConfirmedVersion::new(number(version)?, number(confirm)?);
+            Mutation::DestroyVersion(confirmed.ok_or_else(|| {
+                Failure::usage("--confirm names another version: nothing was erased")
+            })?)
         }
         KeyCommand::Enable { .. } => Mutation::Enable,
         KeyCommand::Disable { .. } => Mutation::Disable,

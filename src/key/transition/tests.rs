@@ -222,18 +222,18 @@ fn versions_are_retired_reinstated_and_destroyed_but_never_the_current_one() {
     assert!(is_unchanged(&key, &Reinstate(v(1))));
 
     for start in [&key, &retired] {
-        let destroyed = changed(start, &DestroyVersion(v(1)));
+        let destroyed = changed(start, &DestroyVersion(sure(1)));
         assert_eq!(state(&destroyed, 1), VersionState::Destroyed);
         assert!(destroyed.version(v(1)).unwrap().material.is_none());
-        assert!(is_unchanged(&destroyed, &DestroyVersion(v(1))));
+        assert!(is_unchanged(&destroyed, &DestroyVersion(sure(1))));
         for gone in [Retire(v(1)), Reinstate(v(1)), reserve(1, 9)] {
             assert_eq!(refused(&destroyed, &gone), KeyError::VersionDestroyed(1));
         }
     }
-    for current in [Retire(v(3)), DestroyVersion(v(3))] {
+    for current in [Retire(v(3)), DestroyVersion(sure(3))] {
         assert_eq!(refused(&key, &current), KeyError::CurrentVersion(3));
     }
-    for missing in [Retire(v(4)), DestroyVersion(v(4)), Reinstate(v(4)), reserve(4, 1)] {
+    for missing in [Retire(v(4)), DestroyVersion(sure(4)), Reinstate(v(4)), reserve(4, 1)] {
         assert_eq!(refused(&key, &missing), KeyError::VersionNotFound(4));
     }
 }
@@ -305,6 +305,36 @@ fn policies_have_limits() {
 }
 
 #[test]
+fn a_key_pending_deletion_is_kept_or_destroyed_and_nothing_else() {
+    let pending = key(&[Mutation::Rotate, schedule(7)]);
+    for mutation in every_mutation() {
+        let outcome = on(&pending, &mutation, day(7));
+        match mutation {
+            Mutation::CancelDeletion | Mutation::Destroy | Mutation::ReserveUses { .. } => {
+                assert!(matches!(outcome, Ok(Outcome::Changed(_))), "{mutation:?}");
+            }
+            Mutation::Create { .. } => assert!(matches!(outcome, Err(KeyError::AlreadyExists))),
+            refused => {
+                let Err(KeyError::InvalidState { state, operation }) = outcome else {
+                    panic!("{refused:?} is possible");
+                };
+                assert_eq!((state, operation), ("pending deletion", refused.name()));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_confirmed_was_named_twice() {
+    assert_eq!(ConfirmedVersion::new(v(2), v(2)).map(ConfirmedVersion::version), Some(v(2)));
+    assert_eq!(ConfirmedVersion::new(v(2), v(1)), None);
+}
+
+fn sure(number: u32) -> ConfirmedVersion {
+    ConfirmedVersion::new(v(number), v(number)).unwrap()
+}
+
+#[test]
 fn the_brake_is_what_only_takes_away() {
     let brakes: Vec<_> = every_mutation().into_iter().filter(Mutation::is_brake).collect();
     assert_eq!(brakes, [Mutation::Disable, Mutation::Retire(v(1)), schedule(7)]);
@@ -315,7 +345,7 @@ fn every_mutation() -> Vec<Mutation> {
         Mutation::CancelDeletion,
         create(),
         Mutation::Destroy,
-        Mutation::DestroyVersion(v(1)),
+        Mutation::DestroyVersion(sure(1)),
         Mutation::Disable,
         Mutation::Enable,
         Mutation::Reinstate(v(1)),
@@ -336,7 +366,7 @@ fn mutations() -> impl Strategy<Value = Mutation> {
         2 => Just(Mutation::CancelDeletion),
         1 => Just(create()),
         1 => Just(Mutation::Destroy),
-        2 => version.clone().prop_map(Mutation::DestroyVersion),
+        2 => (1..7_u32).prop_map(|n| Mutation::DestroyVersion(sure(n))),
         1 => Just(Mutation::Disable),
         2 => Just(Mutation::Enable),
         2 => version.clone().prop_map(Mutation::Reinstate),

@@ -3,7 +3,7 @@
 
 use crate::gate::Class::{Read, Write};
 use crate::gate::Scope::{All, Writes};
-use crate::stage::Op::{Abandon, Close, Cycle, Pass, Quiesce, Shut};
+use crate::stage::Op::{Abandon, Close, Cycle, OwnCycle, Pass, Quiesce, Shut};
 use crate::stage::explore;
 
 #[test]
@@ -33,6 +33,16 @@ fn an_open_never_overrides_a_newer_shut() {
     explore(&[&[Cycle], &[Shut(All)], &[Shut(Writes)]], 2, 3);
     explore(&[&[Cycle], &[Shut(All)], &[Pass(Read)]], 1, 3);
     explore(&[&[Cycle], &[Close(All)], &[Pass(Write)]], 1, 2);
+}
+
+/// Where who opens took a ticket for its own shut, that ticket told it of all shuts before.
+#[test]
+fn an_open_never_overrides_a_shut_from_before_its_own() {
+    explore(&[&[OwnCycle], &[Shut(All)]], 1, 5);
+    explore(&[&[OwnCycle], &[Shut(All)], &[Shut(Writes)]], 2, 3);
+    explore(&[&[OwnCycle], &[Shut(All)], &[Pass(Read)]], 1, 3);
+    explore(&[&[OwnCycle], &[Close(All)], &[Pass(Write)]], 1, 2);
+    explore(&[&[OwnCycle], &[Pass(Read), Pass(Read)]], 1, 5);
 }
 
 #[test]

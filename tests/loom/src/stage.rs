@@ -37,6 +37,8 @@ pub(crate) enum Op {
     /// Shuts, quiesces, wipes the generation's key, begins the next generation, and opens knowing
     /// its own shut: what the lifecycle actor does for a stop and a start.
     Cycle,
+    /// The same with the shut of who opens, so that it knows only shuts from before the model.
+    OwnCycle,
 }
 
 impl Op {
@@ -46,7 +48,7 @@ impl Op {
                 (Scope::All, Class::Read | Class::Write) | (Scope::Writes, Class::Write) => true,
                 (Scope::Writes, Class::Read) => false,
             },
-            Self::Cycle => true,
+            Self::Cycle | Self::OwnCycle => true,
             Self::Pass(_) | Self::Quiesce | Self::Abandon | Self::Open => false,
         }
     }
@@ -171,6 +173,7 @@ impl Stage {
                     self.open(self.seen);
                 }
                 Op::Cycle => self.cycle(number),
+                Op::OwnCycle => self.own_cycle(number),
             }
         }
     }
@@ -207,7 +210,8 @@ impl Stage {
                         props.key.with(|_| ());
                     }
                 }
-                Op::Pass(_) | Op::Shut(_) | Op::Abandon | Op::Open | Op::Cycle => {}
+                Op::Pass(_) | Op::Shut(_) | Op::Abandon | Op::Open => {}
+                Op::Cycle | Op::OwnCycle => {}
             }
         }
     }
@@ -242,6 +246,14 @@ impl Stage {
         self.keys[0].with_mut(|_| ());
         self.generation.store(1, Ordering::Relaxed);
         self.open(ticket);
+    }
+
+    fn own_cycle(&self, number: usize) {
+        self.gate.shut_by_opener(Scope::All, reason(number));
+        block_on(self.gate.quiesce());
+        self.keys[0].with_mut(|_| ());
+        self.generation.store(1, Ordering::Relaxed);
+        self.open(self.seen);
     }
 
     /// After all threads have ended.

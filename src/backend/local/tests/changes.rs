@@ -1,6 +1,7 @@
 //! Every kind of change, with what must be true of the keystore whatever became of it.
 
 use super::*;
+use crate::key::ConfirmedVersion;
 use crate::limits::USE_BLOCK_MAX;
 
 /// One change of one keystore.
@@ -32,7 +33,10 @@ pub(super) const CHANGES: [Change; 20] = [
     on_a_key("rotate", |b| mutate(b, "key", &Mutation::Rotate)),
     on_a_key("retire", |b| mutate(b, "key", &Mutation::Retire(version(2)))),
     on_a_key("reinstate", |b| mutate(b, "key", &Mutation::Reinstate(version(1)))),
-    on_a_key("destroy-version", |b| mutate(b, "key", &Mutation::DestroyVersion(version(2)))),
+    on_a_key("destroy-version", |b| {
+        let sure = ConfirmedVersion::new(version(2), version(2)).unwrap();
+        mutate(b, "key", &Mutation::DestroyVersion(sure))
+    }),
     on_a_key("disable", |b| mutate(b, "key", &Mutation::Disable)),
     on_a_key("enable", |b| mutate(b, "disabled", &Mutation::Enable)),
     on_a_key("schedule-deletion", |b| mutate(b, "key", &Mutation::ScheduleDeletion { days: 7 })),
