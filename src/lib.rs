@@ -73,9 +73,11 @@
 //! | a host wants | it calls |
 //! |---|---|
 //! | a key to encrypt with | [`Kms::generate_data_key`], [`Kms::decrypt_data_key`] |
-//! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::open`] |
+//! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::seal_buf`], [`Kms::seal_stream`]; [`Kms::open`] and its like |
+//! | the same without a runtime | [`Kms::seal_read`], [`Kms::seal_write`]; [`Kms::open_read`], [`Kms::open_write`] |
+//! | a whole object sealed, as fast as the machine can | [`Kms::seal_into`], [`Kms::seal_bytes`]; [`Kms::open_into`], [`Kms::open_bytes`] |
+//! | up to 64 KiB encrypted, apart from objects | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
-//! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
 //! | S3's encryption headers read, decided and answered | [`s3`], [`mod@manual::s3`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
@@ -170,14 +172,6 @@ pub mod messages {
     };
 }
 
-/// The process's memory: whether its key memory is locked, an allocator that wipes what it frees,
-/// and keeping other processes out. Each is the whole process's, so the host decides.
-pub mod memory {
-    pub use crate::secret::alloc::{WipingAlloc, wipes_freed_memory};
-    pub use crate::secret::pages::{KeyMemory, report};
-    pub use crate::secret::process::{harden_process, is_hardened};
-}
-
 /// Objects as an object store keeps them: sealed bodies, and records beside them.
 pub mod objects {
     pub use crate::engine::stored::{
@@ -189,6 +183,14 @@ pub mod objects {
         Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartSources, PartTable, Protection,
         RangedSource, SealedRange, UploadId, UploadRecord,
     };
+}
+
+/// The process's memory: whether its key memory is locked, an allocator that wipes what it frees,
+/// and keeping other processes out. Each is the whole process's, so the host decides.
+pub mod memory {
+    pub use crate::secret::alloc::{WipingAlloc, wipes_freed_memory};
+    pub use crate::secret::pages::{KeyMemory, report};
+    pub use crate::secret::process::{harden_process, is_hardened};
 }
 
 /// The local keystore: made, opened, kept from being rolled back.

@@ -109,8 +109,8 @@ pub const OPEN_DEADLINE: Duration = Duration::from_secs(300);
 /// How often the reaper looks for deletions and rotations that are due. Windows are days.
 pub const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long `quiesce` and `close` wait for permits to come back. A section does at most 64 KiB of
-/// work, about 20 us; a second means that a thread is stopped in a debugger or the machine is gone.
+/// How long `quiesce` and `close` wait for permits to come back. A section does at most eight chunks
+/// of work, 15 us to 40 us; a second means that a thread is stopped in a debugger or the machine is gone.
 pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long `Stop` lets operations under way finish unless told otherwise.

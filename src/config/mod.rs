@@ -161,7 +161,7 @@ pub struct AuditConfig {
 #[non_exhaustive]
 pub struct HostConfig {
     /// Whether the machine may be snapshotted or cloned while it runs: every key and nonce is then
-    /// drawn anew, with bytes of the operating system mixed in, and streams are sealed with
+    /// drawn anew, with bytes of the operating system mixed in, and objects are sealed with
     /// AES-256-GCM-SIV.
     pub cloned_host: bool,
     /// Whether key memory that the system does not let the engine lock is refused: configuring

@@ -40,8 +40,8 @@
 //!
 //! # The gate
 //!
-//! A *section* is synchronous work under a permit: at most one chunk of 16 KiB or one payload of
-//! 64 KiB. Shutting refuses new sections at once, on any thread, without asking anybody. Quiescing
+//! A *section* is synchronous work under a permit: one chunk of 16 KiB, one payload of 64 KiB, or a
+//! run of up to eight chunks that looks before each whether the gate has been shut. Shutting refuses new sections at once, on any thread, without asking anybody. Quiescing
 //! waits for those that began before, and only for those: it is how one knows that nobody uses an
 //! old snapshot any more.
 //!
@@ -55,9 +55,13 @@
 //! never over a shut that nobody has told it of. Its own shuts take no ticket, so that it learns of
 //! no other by them.
 //!
-//! Longer work is an *operation*: a stream holds a ticket, not a permit. It passes the gate for
-//! each chunk and looks there whether its key still allows it. A stop cuts it without polling its
-//! future.
+//! Longer work is an *operation*: a stream or a large buffer holds a ticket, not a permit. It passes
+//! the gate for each chunk or run and looks there whether its key still allows it. A stop cuts it
+//! within one chunk, without polling its future.
+//!
+//! Objects of 1 MiB and more are shared by the engine's own threads where the caller may block or
+//! has lent its buffers ([`Kms::seal_bytes`](crate::Kms::seal_bytes)); each of them passes the gate
+//! as any caller does. An executor's thread is never held for longer than 256 KiB take, some 25 us.
 //!
 //! # The life of an engine
 //!

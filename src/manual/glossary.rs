@@ -39,7 +39,7 @@
 //! | retired | of a version: it opens nothing until it is reinstated |
 //! | rewrap | the same data key under the current version of its master key; the context stays |
 //! | root key | what opens a keystore: 256 bits, or a passphrase |
-//! | section | synchronous work of the engine under a permit: at most one chunk or one payload, and no wait of any kind |
+//! | section | synchronous work of the engine under a permit: one payload, or up to eight chunks with a look at the gate before each, and no wait of any kind |
 //! | stretch | consecutive chunks of one body that a range takes |
 //! | stripe | one of 8 to 64 sets of counters, buffers and random bytes, so that threads share no cache line |
 //! | suite | which AEAD an object is sealed with |

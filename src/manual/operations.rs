@@ -60,6 +60,9 @@
 //! cloned_host = false
 //! require_locked_memory = false         # refuse where RLIMIT_MEMLOCK does not let keys be locked
 //! harden_process = false                # no core dumps, no debugger
+//!
+//! [objects]
+//! threads = 4                           # for objects of 1 MiB and more; 0 for none
 //! "#;
 //! let config = Config::from_toml(text, "/etc/portcullis".as_ref())?;
 //! # }
@@ -149,7 +152,7 @@
 //!
 //! A virtual machine that is snapshotted and resumed twice draws the same "random" bytes twice.
 //! Where that can happen set [`cloned_host`](crate::config::HostConfig::cloned_host): random bytes
-//! are drawn anew for each use with the system's mixed in, and streams are sealed with
+//! are drawn anew for each use with the system's mixed in, and objects and payloads are sealed with
 //! AES-256-GCM-SIV, for which a repeated nonce only shows that two chunks are equal. It costs a
 //! system call for each draw. Two machines must not both go on with one keystore: where both reach
 //! the same anchor, the second is refused.

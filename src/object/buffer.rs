@@ -9,7 +9,7 @@
 
 use core::marker::PhantomData;
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::chunk::SEALED_CHUNK_BYTES;
 use super::direction::Direction;
@@ -18,7 +18,6 @@ use super::run::Run;
 use crate::crypto::aead::TAG_BYTES;
 use crate::error::Error;
 use crate::limits::CHUNK_BYTES;
-use crate::secret::SecretBuffer;
 
 /// How far the turning of one buffer into another has come.
 pub(crate) struct Turn<D> {
@@ -94,13 +93,16 @@ pub(crate) struct InPlace<D> {
     /// Where the chunks begin.
     at: usize,
     chunks: usize,
+    /// A chunk on its way: it stays in the cache, and copying it costs a tenth of turning it.
+    moved: Zeroizing<Vec<u8>>,
     direction: PhantomData<fn() -> D>,
 }
 
 impl<D: Direction> InPlace<D> {
     /// Nothing has been turned of `plain_bytes`, whose chunks begin at `at`.
     pub(crate) fn new(plain_bytes: usize, at: usize) -> Self {
-        Self { plain_bytes, at, chunks: 0, direction: PhantomData }
+        let moved = Zeroizing::new(vec![0; D::INPUT_BYTES]);
+        Self { plain_bytes, at, chunks: 0, moved, direction: PhantomData }
     }
 
     /// Turns up to `most` chunks more; whether that was all. `buffer` is wiped where it fails.
@@ -132,7 +134,7 @@ impl<D: Direction> InPlace<D> {
     }
 
     fn turn<O: Operation>(
-        &self,
+        &mut self,
         operation: &mut O,
         chunk: usize,
         buffer: &mut [u8],
@@ -143,10 +145,10 @@ impl<D: Direction> InPlace<D> {
         let ((from, input), (to, output)) =
             if D::IS_BACKWARD { (plain, sealed) } else { (sealed, plain) };
         let outside = || Error::Unreachable("a chunk outside of its buffer");
-        // The copy stays in the cache, and costs a tenth of the chunk.
-        let mut moved = SecretBuffer::with_capacity(SEALED_CHUNK_BYTES);
-        moved.push(buffer.get(from..from + input).ok_or_else(outside)?);
+        let input = buffer.get(from..from + input).ok_or_else(outside)?;
+        let moved = self.moved.get_mut(..input.len()).ok_or_else(outside)?;
+        moved.copy_from_slice(input);
         let out = buffer.get_mut(to..to + output).ok_or_else(outside)?;
-        operation.section(|cipher| D::turn(cipher, chunk as u64, moved.expose(), out))?
+        operation.section(|cipher| D::turn(cipher, chunk as u64, moved, out))?
     }
 }

@@ -133,7 +133,7 @@ pub async fn whole(object: &StoredObject, sealed: &[u8]) -> Read {
 }
 
 pub async fn drain(mut reader: impl tokio::io::AsyncRead + Unpin) -> Read {
-    let (mut plain, mut piece) = (Vec::new(), [0; 1 << 15]);
+    let (mut plain, mut piece) = (Vec::new(), vec![0; 1 << 15]);
     loop {
         match reader.read(&mut piece).await {
             Ok(0) => return (plain, Ok(())),

@@ -38,7 +38,7 @@ async fn a_stop_cuts_every_reader_and_part_and_wipes_what_handles_hold() {
     let mut part = upload.seal_part(number(1), Some(&key), &plain[..]).await.unwrap();
     let mut sealing = kms.seal_object(&name, &context, under, &plain[..]).await.unwrap();
     let done = put_part(&upload, 2, Some(&key), &plain).await.unwrap();
-    let mut piece = [0; 30_000];
+    let mut piece = vec![0; 30_000];
     reader.read_exact(&mut piece).await.unwrap();
     ranged.read_exact(&mut piece).await.unwrap();
     part.read_exact(&mut piece).await.unwrap();
@@ -136,7 +136,7 @@ async fn a_disabled_key_ends_reading_and_sealing_at_the_next_chunk() {
     let (part, _) = put_part(&upload, 1, None, &plain).await.unwrap();
     let mut sealing = kms.seal_object(&name, &context, protection, &b"plain"[..]).await.unwrap();
     sealing.read_to_end(&mut Vec::new()).await.unwrap();
-    reader.read_exact(&mut [0; 30_000]).await.unwrap();
+    reader.read_exact(&mut vec![0; 30_000]).await.unwrap();
 
     kms.change_key(&own, Mutation::Disable).await.unwrap();
     let cut = reader.read(&mut [0; 1000]).await.unwrap_err();
@@ -146,7 +146,7 @@ async fn a_disabled_key_ends_reading_and_sealing_at_the_next_chunk() {
     assert!(disabled(open(kms, &name, &context, &stored, None).await.unwrap_err()));
     assert!(disabled(sealing.finish(&facts()).unwrap_err()));
     assert!(disabled(upload.seal_part(number(2), None, &plain[..]).await.unwrap_err()));
-    assert!(disabled(upload.complete(&[part.clone()], &facts()).await.unwrap_err()));
+    assert!(disabled(upload.complete(std::slice::from_ref(&part), &facts()).await.unwrap_err()));
     assert!(disabled(kms.rewrap_object(&name, &context, &stored.record, None).await.unwrap_err()));
 
     // What was open is as good as before once the key is enabled: nothing was wiped.

@@ -237,7 +237,7 @@ async fn a_record_is_made_at_the_end_and_not_before() {
     let plain = plaintext(50_000);
     let mut sealing =
         kms.seal_object(&name("o"), &context("a"), Protection::SseS3, &plain[..]).await.unwrap();
-    tokio::io::AsyncReadExt::read_exact(&mut sealing, &mut [0; 20_000]).await.unwrap();
+    tokio::io::AsyncReadExt::read_exact(&mut sealing, &mut vec![0; 20_000]).await.unwrap();
     assert!(matches!(sealing.finish(&facts()), Err(Error::ApiMisuse(_))));
 }
 

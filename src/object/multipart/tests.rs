@@ -1,3 +1,5 @@
+#![allow(clippy::cast_possible_truncation, reason = "sizes in these tests fit")]
+
 use proptest::prelude::*;
 
 use super::super::facts::Facts;

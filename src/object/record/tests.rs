@@ -101,7 +101,7 @@ fn versions_and_sizes_that_are_not_this_format_have_their_own_errors() {
     let mut newer = bytes.clone();
     newer[4] = 2;
     assert!(matches!(ObjectRecord::from_bytes(&newer), Err(UnknownFormat(2))));
-    let mut longest = bytes.clone();
+    let mut longest = bytes;
     let size = longest.len() - MAC_BYTES - (2 + 34) - SALT_BYTES - 1 - 8;
     longest[size..size + 8].copy_from_slice(&u64::MAX.to_be_bytes());
     assert!(matches!(ObjectRecord::from_bytes(&longest), Err(Malformed("plain size"))));

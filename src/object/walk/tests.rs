@@ -1,3 +1,5 @@
+#![allow(clippy::cast_possible_truncation, reason = "sizes in these tests fit")]
+
 use std::io::Read as _;
 
 use proptest::prelude::*;

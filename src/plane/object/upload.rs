@@ -163,7 +163,10 @@ impl Plane {
             listed.push((part.entry, keys.open_facts(PART_MAGIC, part.facts)?));
             Ok(())
         });
-        self.conclude(call, upload, Class::Read, Operation::Inspect, checked, |_, _| Ok(listed))
+        self.conclude(call, upload, Class::Read, Operation::Inspect, |_, _| {
+            checked?;
+            Ok(listed)
+        })
     }
 
     /// The record and the part table of the object that the parts of `records` are.
@@ -185,14 +188,9 @@ impl Plane {
             let digest = table.digest();
             Ok((table, digest, total_plain_size(&entries)?))
         });
-        let (table, checked) = match table {
-            Ok(table) => (Some(table), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
         let operation = Operation::CompleteUpload;
-        self.conclude(call, upload, Class::Write, operation, checked, |section, object_key| {
-            let missing = Error::Unreachable("an upload was concluded without its parts");
-            let (table, digest, plain_size) = table.ok_or(missing)?;
+        self.conclude(call, upload, Class::Write, operation, |section, object_key| {
+            let (table, digest, plain_size) = table?;
             let keys = RecordKeys::of(object_key);
             let facts = keys.seal_facts(MAGIC, section.random()?, facts)?;
             let count = u16::try_from(entries.len()).map_err(|_| ObjectError::TooLong)?;
@@ -204,15 +202,13 @@ impl Plane {
         })
     }
 
-    /// The last section of work on an upload, which records what came of it: `checked`, and then
-    /// `work`.
+    /// The last section of work on an upload, which records what came of it.
     fn conclude<R>(
         &self,
         call: &Call<'_>,
         upload: &OpenUpload,
         class: Class,
         operation: Operation,
-        checked: Result<(), TryError>,
         work: impl FnOnce(&Section<'_>, &StackKey) -> Result<R, TryError>,
     ) -> Result<R, TryError> {
         self.section(class, |section| {
@@ -220,13 +216,13 @@ impl Plane {
             upload.subject.name_in(&mut recording);
             recording.key = Some(upload.keys.master.id());
             recording.version = Some(upload.keys.master.version());
-            let done = checked.and_then(|()| {
+            let done = || {
                 upload.keys.master.check(section, class)?;
                 let mut object_key = StackKey::blank();
                 upload.keys.object_key.read(&mut object_key)?;
                 work(section, &object_key)
-            });
-            section.release(&recording, done, |_| {})
+            };
+            section.release(&recording, done(), |_| {})
         })
     }
 }
