@@ -33,7 +33,8 @@ impl<'h> Objects<'h> {
     pub fn new(host: &'h Host) -> Self {
         let plain: Vec<u8> = (0..OBJECT_BYTES).map(|n| (n % 251) as u8).collect();
         let bench = Bench::default();
-        let (mut sealed, mut bare_sealed) = (Vec::new(), vec![0; Bench::sealed_bytes(OBJECT_BYTES)]);
+        let (mut sealed, mut bare_sealed) =
+            (Vec::new(), vec![0; Bench::sealed_bytes(OBJECT_BYTES)]);
         seal(host, &plain, &mut sealed);
         bench.bare_seal(&plain, &mut bare_sealed);
         let helped = Host::with_threads(Release::Accepted, 2);

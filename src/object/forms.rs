@@ -434,7 +434,9 @@ impl Change {
             Self::AppendChunk => chunks.push(chunks[a]),
         }
         match self {
-            Self::Flip | Self::DropByte | Self::RepeatByte | Self::AppendByte | Self::Cut => changed,
+            Self::Flip | Self::DropByte | Self::RepeatByte | Self::AppendByte | Self::Cut => {
+                changed
+            }
             Self::DropChunk | Self::RepeatChunk | Self::SwapChunks | Self::AppendChunk => {
                 [header, &chunks.concat()].concat()
             }

@@ -67,12 +67,7 @@ pub(crate) fn turn<D: Direction, S: Sections>(
 }
 
 /// Turns the first chunks of `input` in one section: up to eight, and none once the gate is shut.
-fn group<D: Direction, S: Sections>(
-    sections: &S,
-    first: u64,
-    input: &[u8],
-    out: &mut [u8],
-) -> Run {
+fn group<D: Direction, S: Sections>(sections: &S, first: u64, input: &[u8], out: &mut [u8]) -> Run {
     let chunks = input.chunks_exact(D::INPUT_BYTES).zip(out.chunks_exact_mut(D::OUTPUT_BYTES));
     let mut done = 0;
     let turned = sections.section(|cipher, is_open| {

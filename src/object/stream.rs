@@ -19,8 +19,8 @@ use zeroize::Zeroize;
 
 use super::chunk::{Header, SEALED_CHUNK_BYTES};
 use super::direction::{Direction, Open, Seal};
-use super::pipe::{Operation, Pipe};
 use super::input::{Buffered, Filled, PollSource, ReadSource};
+use super::pipe::{Operation, Pipe};
 use crate::error::{Error, ObjectError};
 
 pin_project! {

@@ -132,8 +132,7 @@ impl Operation for StreamOperation {
         let Pending { context, suite } = pending;
         self.under_way.in_section(|_, ticket| {
             let context = context.as_bytes();
-            let begun =
-                ticket.derive(|key| ChunkCipher::for_opening(suite, key, header, context));
+            let begun = ticket.derive(|key| ChunkCipher::for_opening(suite, key, header, context));
             Ok(begun?)
         })
     }

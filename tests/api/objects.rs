@@ -1,8 +1,8 @@
 use std::io::Write;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt, StreamExt};
 use futures_util::stream;
+use futures_util::{FutureExt, StreamExt};
 use portcullis::Kms;
 use portcullis::audit::Release;
 use portcullis::config::Profile;
@@ -66,7 +66,8 @@ async fn sealed_by_all(
     std::io::Read::read_to_end(&mut kms.seal_read(key, context, plain).unwrap(), &mut out).unwrap();
     forms.push(("seal_read", out));
     let mut out = Vec::new();
-    std::io::Read::read_to_end(&mut kms.seal_buf_read(key, context, plain).unwrap(), &mut out).unwrap();
+    std::io::Read::read_to_end(&mut kms.seal_buf_read(key, context, plain).unwrap(), &mut out)
+        .unwrap();
     forms.push(("seal_buf_read", out));
     let mut writer = kms.seal_write(key, context, Vec::new()).unwrap().with_window(2 << 20);
     writer.write_all(plain).unwrap();
@@ -118,7 +119,9 @@ async fn opened_by_all(
     forms
 }
 
-async fn read_all(reader: Result<impl tokio::io::AsyncRead + Unpin, Error>) -> Result<Vec<u8>, Error> {
+async fn read_all(
+    reader: Result<impl tokio::io::AsyncRead + Unpin, Error>,
+) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     let read = reader?.read_to_end(&mut out).await;
     read.map(|_| out).map_err(|error| reason(&error))
@@ -137,6 +140,7 @@ fn reason(error: &std::io::Error) -> Error {
         Error::Object(ObjectError::Malformed(field)) => ObjectError::Malformed(field).into(),
         Error::Envelope(EnvelopeError::DoesNotOpen) => EnvelopeError::DoesNotOpen.into(),
         Error::Refused(why) => (*why).into(),
+        Error::Key(KeyError::Disabled) => KeyError::Disabled.into(),
         other => panic!("{other}"),
     }
 }
@@ -182,13 +186,20 @@ async fn no_form_opens_what_was_changed_or_is_bound_to_another_context() {
         kms.seal_into(key, &context("a"), &plaintext(size), &mut sealed).await.unwrap();
         for (form, opened) in opened_by_all(kms, &context("b"), &sealed).await {
             let of_envelope = Err(Error::Envelope(EnvelopeError::DoesNotOpen));
-            assert_eq!(format!("{opened:?}"), format!("{:?}", of_envelope as Result<Vec<u8>, _>), "{form}");
+            assert_eq!(
+                format!("{opened:?}"),
+                format!("{:?}", of_envelope as Result<Vec<u8>, _>),
+                "{form}"
+            );
         }
         for at in [200, sealed.len() / 2, sealed.len() - 1] {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
             for (form, opened) in opened_by_all(kms, &context("a"), &changed).await {
-                assert!(matches!(opened, Err(Error::Object(ObjectError::DoesNotOpen))), "{form} at {at}");
+                assert!(
+                    matches!(opened, Err(Error::Object(ObjectError::DoesNotOpen))),
+                    "{form} at {at}"
+                );
             }
         }
         for cut in [3, 50, 150, 230, sealed.len() - 1] {

@@ -81,11 +81,7 @@ impl Kms {
         Ok(Begun::new(suite, begun))
     }
 
-    fn try_begin_seal(
-        &self,
-        key: &KeyId,
-        context: &EncryptionContext,
-    ) -> Result<Begun, TryError> {
+    fn try_begin_seal(&self, key: &KeyId, context: &EncryptionContext) -> Result<Begun, TryError> {
         let (plane, suite) = (&self.shared.plane, self.suite());
         let begun = self.at_once(Some(key), |call| plane.begin_seal(call, key, suite, context))?;
         Ok(Begun::new(suite, begun))
@@ -129,9 +125,8 @@ impl Kms {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let plane = &self.shared.plane;
-        let sealed = self.carry(Some(key), |call| {
-            plane.seal_whole(call, kind, key, plain, context, out)
-        });
+        let sealed =
+            self.carry(Some(key), |call| plane.seal_whole(call, kind, key, plain, context, out));
         sealed.await
     }
 

@@ -203,10 +203,7 @@ macro_rules! reads {
         impl<I: PollSource> Stream for $form<I> {
             type Item = io::Result<Bytes>;
 
-            fn poll_next(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-            ) -> Poll<Option<Self::Item>> {
+            fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
                 self.project().turning.poll_next(cx)
             }
         }
