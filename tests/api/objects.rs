@@ -140,6 +140,7 @@ fn reason(error: &std::io::Error) -> Error {
         Error::Object(ObjectError::Malformed(field)) => ObjectError::Malformed(field).into(),
         Error::Envelope(EnvelopeError::DoesNotOpen) => EnvelopeError::DoesNotOpen.into(),
         Error::Refused(why) => (*why).into(),
+        Error::Key(KeyError::Disabled) => KeyError::Disabled.into(),
         other => panic!("{other}"),
     }
 }

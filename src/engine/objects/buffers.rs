@@ -11,12 +11,13 @@
 //!
 //! Outputs are all or nothing: what fails, or is given up before its end, is wiped.
 
+use core::future::poll_fn;
+use core::task::Poll;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rayon_core::ThreadPool;
 use tokio::sync::oneshot;
-use tokio::task::yield_now;
 
 use super::output::{AllOrNothing, Room, bytes_of};
 use super::{Begun, Kms, block_on};
@@ -51,10 +52,11 @@ impl Kms {
         if plain.len() <= PAYLOAD_BYTES_MAX {
             return self.seal_whole(Kind::Object, key, context, plain, sealed).await;
         }
+        let mut out = AllOrNothing::new(sealed);
         let mut sealing = Sealing::new(self.begin_seal(key, context).await?, plain.len())?;
-        let mut out = sealing.room(sealed);
+        sealing.make_room(&mut out);
         while !sealing.step(plain, &mut out, CHUNKS_AT_ONCE)? {
-            yield_now().await;
+            let_others_run().await;
         }
         out.complete();
         Ok(())
@@ -74,8 +76,9 @@ impl Kms {
         if plain.len() <= PAYLOAD_BYTES_MAX {
             return self.try_seal_whole(Kind::Object, key, context, plain, sealed);
         }
+        let out = AllOrNothing::new(sealed);
         let sealing = Sealing::new(self.try_begin_seal(key, context)?, plain.len())?;
-        sealing.all(plain, sealed, self.helpers(plain.len()))?;
+        sealing.all(plain, out, self.helpers(plain.len()))?;
         Ok(())
     }
 
@@ -93,8 +96,9 @@ impl Kms {
         if plain.len() <= PAYLOAD_BYTES_MAX {
             return block_on(self.seal_whole(Kind::Object, key, context, plain, sealed));
         }
+        let out = AllOrNothing::new(sealed);
         let sealing = Sealing::new(block_on(self.begin_seal(key, context))?, plain.len())?;
-        sealing.all(plain, sealed, self.helpers(plain.len()))?;
+        sealing.all(plain, out, self.helpers(plain.len()))?;
         Ok(())
     }
 
@@ -113,11 +117,12 @@ impl Kms {
         if sealed.len() <= PAYLOAD_BYTES_MAX {
             return self.open_whole(Kind::Object, context, sealed, plain).await;
         }
+        let mut out = AllOrNothing::new(plain);
         let parts = Parts::of(sealed)?;
         let mut opening = Opening::new(self.begin_open(context, &parts.front).await?, &parts)?;
-        let mut out = AllOrNothing::new(plain, parts.plain_bytes);
+        out.resize_for(parts.plain_bytes);
         while !opening.step(parts.body(sealed), &mut out, CHUNKS_AT_ONCE)? {
-            yield_now().await;
+            let_others_run().await;
         }
         out.complete();
         Ok(())
@@ -136,9 +141,11 @@ impl Kms {
         if sealed.len() <= PAYLOAD_BYTES_MAX {
             return self.try_open_whole(Kind::Object, context, sealed, plain);
         }
+        let mut out = AllOrNothing::new(plain);
         let parts = Parts::of(sealed)?;
         let opening = Opening::new(self.try_begin_open(context, &parts.front)?, &parts)?;
-        opening.all(parts.body(sealed), plain, parts.plain_bytes, self.helpers(sealed.len()))?;
+        out.resize_for(parts.plain_bytes);
+        opening.all(parts.body(sealed), out, self.helpers(sealed.len()))?;
         Ok(())
     }
 
@@ -155,9 +162,11 @@ impl Kms {
         if sealed.len() <= PAYLOAD_BYTES_MAX {
             return block_on(self.open_whole(Kind::Object, context, sealed, plain));
         }
+        let mut out = AllOrNothing::new(plain);
         let parts = Parts::of(sealed)?;
         let opening = Opening::new(block_on(self.begin_open(context, &parts.front))?, &parts)?;
-        opening.all(parts.body(sealed), plain, parts.plain_bytes, self.helpers(sealed.len()))?;
+        out.resize_for(parts.plain_bytes);
+        opening.all(parts.body(sealed), out, self.helpers(sealed.len()))?;
         Ok(())
     }
 }
@@ -181,10 +190,10 @@ impl Kms {
         let plain_bytes = buffer.len();
         let mut sealing = Sealing::new(self.begin_seal(key, context).await?, plain_bytes)?;
         grow_wiping(buffer, sealing.total);
-        let mut out = AllOrNothing::keeping(buffer);
+        let mut out = AllOrNothing::new(buffer);
         let mut in_place = InPlace::<Seal>::new(plain_bytes, sealing.front.len());
         while !in_place.step(&mut sealing.operation, out.bytes(), CHUNKS_AT_ONCE)? {
-            yield_now().await;
+            let_others_run().await;
         }
         sealing.write_front(out.bytes());
         out.complete();
@@ -217,10 +226,10 @@ impl Kms {
     ) -> Result<(), Error> {
         let parts = Parts::of(buffer)?;
         let mut opening = Opening::new(self.begin_open(context, &parts.front).await?, &parts)?;
-        let mut out = AllOrNothing::keeping(&mut *buffer);
+        let mut out = AllOrNothing::new(&mut *buffer);
         let mut in_place = InPlace::<Open>::new(parts.plain_bytes, parts.body_at);
         while !in_place.step(&mut opening.operation, out.bytes(), CHUNKS_AT_ONCE)? {
-            yield_now().await;
+            let_others_run().await;
         }
         out.complete();
         buffer.truncate(parts.plain_bytes);
@@ -263,7 +272,8 @@ impl Kms {
         let sealing = Sealing::new(self.begin_seal(key, context).await?, plain.len())?;
         let help = self.helpers(plain.len());
         let mut sealing = sealing.helped_by(help.clone());
-        let out = sealing.room(sealed);
+        let mut out = AllOrNothing::new(sealed);
+        sealing.make_room(&mut out);
         on_pool(help, out, move |out, most| sealing.step(&plain, out, most)).await
     }
 
@@ -287,7 +297,8 @@ impl Kms {
         let opening = Opening::new(self.begin_open(context, &parts.front).await?, &parts)?;
         let help = self.helpers(sealed.len());
         let mut opening = opening.helped_by(help.clone());
-        let out = AllOrNothing::new(plain, parts.plain_bytes);
+        let mut out = AllOrNothing::new(plain);
+        out.resize_for(parts.plain_bytes);
         let work = move |out: &mut AllOrNothing<BytesMut>, most| {
             opening.step(parts.body(&sealed), out, most)
         };
@@ -317,7 +328,7 @@ where
     let lost = Error::Unreachable("work on a large object was lost");
     let Some(pool) = pool else {
         while !work(&mut out, CHUNKS_AT_ONCE)? {
-            yield_now().await;
+            let_others_run().await;
         }
         return out.complete().ok_or(lost);
     };
@@ -368,11 +379,10 @@ impl Sealing {
         Self { operation: self.operation.helped_by(pool), ..self }
     }
 
-    /// An output with the front in it.
-    fn room<R: Room>(&self, room: R) -> AllOrNothing<R> {
-        let mut out = AllOrNothing::new(room, self.total);
+    /// Makes `out` as long as it will be, with the front in it.
+    fn make_room<R: Room>(&self, out: &mut AllOrNothing<R>) {
+        out.resize_for(self.total);
         self.write_front(out.bytes());
-        out
     }
 
     fn write_front(&self, out: &mut [u8]) {
@@ -392,11 +402,11 @@ impl Sealing {
     fn all(
         self,
         plain: &[u8],
-        sealed: &mut Vec<u8>,
+        mut out: AllOrNothing<&mut Vec<u8>>,
         help: Option<Arc<ThreadPool>>,
     ) -> Result<(), Error> {
         let mut sealing = self.helped_by(help);
-        let mut out = sealing.room(sealed);
+        sealing.make_room(&mut out);
         while !sealing.step(plain, &mut out, usize::MAX)? {}
         out.complete();
         Ok(())
@@ -455,16 +465,30 @@ impl Opening {
     fn all(
         self,
         body: &[u8],
-        plain: &mut Vec<u8>,
-        plain_bytes: usize,
+        mut out: AllOrNothing<&mut Vec<u8>>,
         help: Option<Arc<ThreadPool>>,
     ) -> Result<(), Error> {
         let mut opening = self.helped_by(help);
-        let mut out = AllOrNothing::new(plain, plain_bytes);
         while !opening.step(body, &mut out, usize::MAX)? {}
         out.complete();
         Ok(())
     }
+}
+
+/// Gives the thread back to its executor, once.
+///
+/// tokio's own waits for tokio's loop, which does not turn while a blocking call waits on one of
+/// its threads.
+async fn let_others_run() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if core::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Makes `buffer` `len` bytes long, and leaves no copy of what was in it.

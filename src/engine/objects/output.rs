@@ -74,15 +74,16 @@ impl<R: Room> Room for &mut R {
 pub(super) struct AllOrNothing<R: Room>(Option<R>);
 
 impl<R: Room> AllOrNothing<R> {
-    /// An output of `len` bytes.
-    pub(super) fn new(mut room: R, len: usize) -> Self {
-        room.resize_for(len);
+    /// What is in `room` is replaced or, where something fails before that, wiped.
+    pub(super) fn new(room: R) -> Self {
         Self(Some(room))
     }
 
-    /// What is in `room` already, as long as it is.
-    pub(super) fn keeping(room: R) -> Self {
-        Self(Some(room))
+    /// Makes it `len` bytes long. What they are does not matter.
+    pub(super) fn resize_for(&mut self, len: usize) {
+        if let Some(room) = &mut self.0 {
+            room.resize_for(len);
+        }
     }
 
     pub(super) fn bytes(&mut self) -> &mut [u8] {
