@@ -14,8 +14,9 @@
 //! main.rs      arguments, keystore, engine                          server.rs   connections, TLS
 //! host.rs      S3's calls, and what all of them share               answer.rs   errors and headers
 //! buckets.rs   buckets and their default encryption                 body.rs     digests on the way
-//! objects.rs   put, get, head, delete, list    copy.rs   copies     catalog.rs  entries on disk
-//! uploads.rs   uploads in parts                                     disk.rs     durable files
+//! objects.rs   put, get, head, delete          copy.rs   copies     catalog.rs  entries on disk
+//! listing.rs   listings                                             disk.rs     durable files
+//! uploads.rs   uploads in parts
 //! ```
 //!
 //! What it takes from the engine: [`portcullis::s3`] reads headers, decides and answers;
@@ -32,6 +33,7 @@ mod catalog;
 mod copy;
 mod disk;
 mod host;
+mod listing;
 mod objects;
 mod server;
 mod uploads;

@@ -267,6 +267,22 @@ fn a_changed_exchanged_or_cut_body_is_never_given_out() {
 }
 
 #[test]
+fn an_object_that_is_replaced_while_it_is_read_is_read_to_its_end() {
+    let (host, client) = start!(Wire::Tls);
+    client.run(&host, "objects.replaced_while_read");
+    let found = Found::of(&host);
+    assert_eq!((found.objects, found.bodies), (3, 3));
+}
+
+#[test]
+fn of_objects_put_under_one_name_at_once_one_is_there_whole_and_nothing_is_left_of_the_others() {
+    let (host, client) = start!(Wire::Tls);
+    client.run(&host, "objects.put_at_once");
+    let found = Found::of(&host);
+    assert_eq!((found.objects, found.bodies), (1, 1));
+}
+
+#[test]
 fn memory_does_not_grow_with_the_object() {
     let (host, client) = start!(Wire::Tls);
     client.run(&host, "objects.put_get_head");

@@ -1,5 +1,6 @@
 """Objects that are put whole."""
 
+import concurrent.futures
 import datetime
 import io
 import re
@@ -241,3 +242,30 @@ def large(s3):
         for _ in range(128):
             wanted.update(block)
         same(found.digest(), wanted.digest())
+
+
+def replaced_while_read(s3):
+    s3.create_bucket(Bucket="bucket")
+    old, new = plain(8 * MIB, 1), plain(8 * MIB, 2)
+    for mode in MODES:
+        args = {"Bucket": "bucket", "Key": mode}
+        s3.put_object(**args, Body=old, **write_args(mode))
+        body = s3.get_object(**args, **read_args(mode))["Body"]
+        begun = body.read(1000)
+        s3.put_object(**args, Body=new, **write_args(mode))
+        # Who began to read the old object reads it to its end.
+        same(begun + body.read(), old, mode)
+        same(get(s3, "bucket", mode, mode), new, mode)
+
+
+def put_at_once(s3):
+    s3.create_bucket(Bucket="bucket")
+    bodies = [plain(100_000, seed) for seed in range(24)]
+
+    def put(seed):
+        mode = MODES[seed % 2]
+        s3.put_object(Bucket="bucket", Key="same", Body=bodies[seed], **write_args(mode))
+        return get(s3, "bucket", "same", mode) in bodies
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(put, range(len(bodies))))
