@@ -55,4 +55,3 @@ pub use input::{Buffered, Items, Lent};
 pub(crate) use input::{PollSource, ReadSource};
 pub use name::{ObjectName, PartNumber, UploadId};
 pub(crate) use pipe::Operation;
-pub(crate) use stream::{OpenReader, SealReader};

@@ -112,16 +112,6 @@ impl UnderWay {
         }
     }
 
-    /// The ticket, which holds the cipher of the work.
-    pub(super) fn ticket(&self) -> &Registered {
-        &self.ticket
-    }
-
-    /// The plane on which it works.
-    pub(super) fn plane(&self) -> &Arc<Plane> {
-        &self.plane
-    }
-
     /// Runs `work` in a section of the gate, once the key's state allows it.
     ///
     /// # Errors
