@@ -77,6 +77,7 @@
 //! | the same without a runtime | [`Kms::seal_read`], [`Kms::seal_write`]; [`Kms::open_read`], [`Kms::open_write`] |
 //! | a whole object sealed, as fast as the machine can | [`Kms::seal_into`], [`Kms::seal_bytes`]; [`Kms::open_into`], [`Kms::open_bytes`] |
 //! | up to 64 KiB encrypted, apart from objects | [`Kms::encrypt`], [`Kms::decrypt`] |
+//! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
@@ -153,7 +154,7 @@ pub use actors::ask::{Answer, Ask, Asker};
 pub use actors::backend::MutationReport;
 pub use engine::{DataKey, Engine, GeneratedDataKey, Kms};
 pub use error::Error;
-pub use object::{ObjectName, PartNumber, Suite, UploadId};
+pub use object::Suite;
 pub use plane::{NeedsHop, TryError};
 #[doc(inline)]
 pub use secret::alloc::WipingAlloc;
@@ -165,6 +166,19 @@ pub mod messages {
         DescribeKey, DescribeKeyVersions, FreezeEngine, GenerateDataKey,
         GenerateDataKeyWithoutPlaintext, ListKeys, ReconfigureEngine, Rewrap, RotateKey,
         StartEngine, StopEngine, ThawEngine,
+    };
+}
+
+/// Objects as an object store keeps them: sealed bodies, and records beside them.
+pub mod objects {
+    pub use crate::engine::stored::{
+        CompletedUpload, ObjectReader, PartInfo, RangePlan, RangedReader, RewrappedObject,
+        SealedObject, SealedPart, SmallObject, StoredObject, Upload, UploadedPart,
+    };
+    pub use crate::object::{
+        ByteRange, Checksum, ChecksumAlgorithm, ChecksumScope, CustomerKey, Facts, FileStretch,
+        Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartSources, PartTable, Protection,
+        RangedSource, SealedRange, UploadId, UploadRecord,
     };
 }
 

@@ -179,3 +179,12 @@ pub const PART_NUMBER_MAX: u16 = 10_000;
 
 /// Longest id of an upload in bytes; those of S3 have up to 128.
 pub const UPLOAD_ID_BYTES_MAX: usize = 128;
+
+/// Longest ETag in bytes. S3's have 32 hexadecimal digits, a dash and a number, in quotes.
+pub const ETAG_BYTES_MAX: usize = 128;
+
+/// Most checksums of one object or part: one of each algorithm.
+pub const CHECKSUMS_MAX: usize = 6;
+
+/// Records of parts that one section checks: about 50 us of work.
+pub const PARTS_PER_SECTION: usize = 64;

@@ -6,6 +6,7 @@ mod keys;
 mod lease;
 mod lifecycle;
 mod objects;
+pub(crate) mod stored;
 
 use core::fmt;
 use core::mem::ManuallyDrop;

@@ -25,7 +25,9 @@
 //! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones`; streams:
 //! `a_stream_is_cut_at_the_section_that_the_engine_refuses`,
 //! `bytes_that_wait_in_the_stream_are_not_released_after_a_cut`; leases:
-//! `a_stop_takes_leases_away_and_a_start_serves_again`.
+//! `a_stop_takes_leases_away_and_a_start_serves_again`; stored objects:
+//! `a_stop_cuts_every_reader_and_part_and_wipes_what_handles_hold`,
+//! `sixty_four_readers_and_as_many_parts_are_all_cut_by_a_stop_within_a_chunk`.
 //!
 //! # 2. Revocation
 //!
@@ -38,7 +40,7 @@
 //! `no_operation_that_begins_after_the_answer_uses_the_state_before_it`,
 //! `open_streams_end_at_the_next_chunk_after_a_disable_and_keep_their_key_over_a_rotation`; and
 //! `a_quiesce_waits_for_older_permits_and_not_for_newer_ones` for the wait that the answer rests
-//! on.
+//! on; stored objects: `a_disabled_key_ends_reading_and_sealing_at_the_next_chunk`.
 //!
 //! *Not yet:* other engines on one store: the local keystore has one process at a time.
 //!
@@ -77,8 +79,9 @@
 //!
 //! # 6. Wipe
 //!
-//! When `stop` has answered, no root, master or data key and no key schedule is in memory that the
-//! engine controls: leases, half-finished streams, random bytes drawn ahead, its own threads.
+//! When `stop` has answered, no root, master, data or customer key and no key schedule is in memory
+//! that the engine controls: leases, half-finished streams, objects and uploads that are open,
+//! random bytes drawn ahead, its own threads.
 //! Outside the promise: what the host copied, its own buffers, and stacks.
 //!
 //! *Shown by:* `a_stop_takes_leases_away_and_a_start_serves_again`,
@@ -105,8 +108,15 @@
 //! `an_object_cut_at_any_byte_does_not_open`,
 //! `a_changed_byte_anywhere_opens_nothing_of_its_chunk_or_after`,
 //! `chunks_moved_dropped_repeated_or_appended_do_not_open`,
-//! `suites_keys_contexts_and_salts_are_all_committed_to`; by an implementation that shares no code:
-//! `the_opener_refuses_a_changed_byte_of_every_field`.
+//! `suites_keys_contexts_and_salts_are_all_committed_to`; of stored objects
+//! ([`objects`](super::objects)) `a_record_does_not_open_the_body_of_another_object_or_of_an_earlier_put`,
+//! `parts_that_were_dropped_swapped_renumbered_or_doubled_do_not_open`,
+//! `a_part_put_back_from_an_earlier_upload_of_its_number_is_found`,
+//! `tables_and_records_of_another_object_do_not_open`,
+//! `any_changed_byte_of_a_record_is_refused`,
+//! `any_changed_dropped_or_added_byte_ends_a_walk_before_the_bytes_that_it_is_in`; by an
+//! implementation that shares no code: `the_opener_refuses_a_changed_byte_of_every_field`,
+//! `the_opener_refuses_objects_that_were_changed_and_keys_that_are_not_theirs`.
 //!
 //! # 8. No invention
 //!

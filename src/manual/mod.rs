@@ -5,6 +5,7 @@
 //! | [`architecture`] | whoever reads or changes the code | why two planes, what passes the gate, who owns what, what is absent on purpose |
 //! | [`guarantees`] | whoever relies on it | the ten promises, the test that shows each, and what is not built yet |
 //! | [`threat_model`] | whoever has to judge it | against whom it protects, against whom not |
+//! | [`objects`] | whoever stores objects | what is put where, ranges, parts, customer keys, other keys and modes |
 //! | [`operations`] | whoever runs it | root key, anchor, permissions, backup, clones and forks, incidents |
 //! | [`guidelines`] | whoever audits it | the RustFS KMS security guidelines, row by row, with their state |
 //! | [`mod@format`] | whoever must open the data without it | every stored byte |
@@ -20,5 +21,6 @@ pub mod format;
 pub mod glossary;
 pub mod guarantees;
 pub mod guidelines;
+pub mod objects;
 pub mod operations;
 pub mod threat_model;

@@ -24,8 +24,8 @@ impl ObjectName {
     /// # Errors
     /// [`ObjectError::Invalid`] if one is empty or longer than 1,024 bytes, where S3 ends.
     pub fn new(bucket: &str, object: &str) -> Result<Self, ObjectError> {
-        check("bucket", bucket, RESOURCE_NAME_BYTES_MAX)?;
-        check("object name", object, RESOURCE_NAME_BYTES_MAX)?;
+        check("bucket", bucket)?;
+        check("object name", object)?;
         Ok(Self { bucket: Arc::from(bucket), object: Arc::from(object) })
     }
 
@@ -57,13 +57,22 @@ impl UploadId {
     /// # Errors
     /// [`ObjectError::Invalid`] if it is empty, too long or holds another character.
     pub fn new(id: &str) -> Result<Self, ObjectError> {
-        check("upload id", id, UPLOAD_ID_BYTES_MAX)?;
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-        if !id.bytes().all(is_plain) {
-            let problem = "holds a character outside A-Z a-z 0-9 . _ ~ -";
+        if !Self::is_valid(id) {
+            let problem = "is not 1 to 128 of A-Z a-z 0-9 . _ ~ -";
             return Err(ObjectError::Invalid { field: "upload id", problem });
         }
         Ok(Self(Arc::from(id)))
+    }
+
+    /// Whether [`Self::new`] takes `id`.
+    pub(crate) fn is_valid(id: &str) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
+        (1..=UPLOAD_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_plain)
+    }
+
+    /// An id that was found valid.
+    pub(crate) fn of_valid(id: &str) -> Self {
+        Self(Arc::from(id))
     }
 
     /// An id of 128 random bits, in hexadecimal.
@@ -110,11 +119,11 @@ impl fmt::Display for PartNumber {
     }
 }
 
-fn check(field: &'static str, name: &str, limit: usize) -> Result<(), ObjectError> {
+fn check(field: &'static str, name: &str) -> Result<(), ObjectError> {
     let problem = if name.is_empty() {
         "is empty"
-    } else if name.len() > limit {
-        "is too long"
+    } else if name.len() > RESOURCE_NAME_BYTES_MAX {
+        "is longer than 1024 bytes"
     } else {
         return Ok(());
     };

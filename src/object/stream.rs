@@ -19,9 +19,7 @@ use zeroize::Zeroize;
 
 use super::chunk::{Header, SEALED_CHUNK_BYTES};
 use super::direction::{Direction, Open, Seal};
-#[cfg(any(test, feature = "testing"))]
-use super::input::Buffered;
-use super::input::{Filled, PollSource, ReadSource};
+use super::input::{Buffered, Filled, PollSource, ReadSource};
 use super::pipe::{Operation, Pipe};
 use crate::error::{Error, ObjectError};
 

@@ -203,22 +203,50 @@ impl Section<'_> {
         self.with_cell(envelope, |cell, named| {
             let mut data_key = StackKey::blank();
             open(cell, envelope, named, context, &mut data_key)?;
-            let is_current = {
-                let view = cell.view();
-                let (current, _) = view.for_wrap()?;
-                current.version == named.version && current.tag == named.tag
-            };
-            if is_current {
-                return Ok(None);
-            }
-            let (purpose, spec) = (envelope.purpose, envelope.spec);
-            let to = Binding { purpose, spec, key_id: named.key_id, context };
-            let random = &self.plane.random;
-            let nonce = random.array(self.stripe).map_err(|_| Error::Randomness)?;
-            let wrap = Wrap { to: &to, nonce: &nonce, commitment: envelope.commitment };
-            let (wrapped, _) = self.wrap(call, cell, &data_key, &wrap)?;
-            Ok(Some(wrapped))
+            self.wrap_into(call, cell, &data_key, envelope, &binding(envelope, named, context))
         })
+    }
+
+    /// `data_key`, which is the one in `envelope`, wrapped under the current version of the key
+    /// that `to` names; `None` if `envelope` is that already. The commitment stays as it is while
+    /// the master key does.
+    pub(super) fn wrap_anew(
+        &self,
+        call: &Call<'_>,
+        to: &Binding<'_>,
+        envelope: &Envelope<'_>,
+        data_key: &StackKey,
+    ) -> Result<Option<WrappedKey>, TryError> {
+        self.generation.keys.with(to.key_id, |cell| {
+            let cell = cell.ok_or(KeyError::NotFound)?;
+            self.wrap_into(call, cell, data_key, envelope, to)
+        })
+    }
+
+    fn wrap_into(
+        &self,
+        call: &Call<'_>,
+        cell: &KeyCell,
+        data_key: &StackKey,
+        envelope: &Envelope<'_>,
+        to: &Binding<'_>,
+    ) -> Result<Option<WrappedKey>, TryError> {
+        let named = envelope.named()?;
+        let is_current = {
+            let view = cell.view();
+            let (current, _) = view.for_wrap()?;
+            to.key_id == named.key_id
+                && current.version == named.version
+                && current.tag == named.tag
+        };
+        if is_current {
+            return Ok(None);
+        }
+        let nonce = self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
+        let commitment = commitment::commit(data_key.expose(), to.committed());
+        let wrap = Wrap { to, nonce: &nonce, commitment: &commitment };
+        let (wrapped, _) = self.wrap(call, cell, data_key, &wrap)?;
+        Ok(Some(wrapped))
     }
 
     /// Lets `work` see the cell of the key that `envelope` names.
@@ -283,7 +311,7 @@ impl Section<'_> {
         Ok((envelope.encode(), under))
     }
 
-    fn lease(&self, key: &StackKey) -> Result<SlotHandle, TryError> {
+    pub(super) fn lease(&self, key: &StackKey) -> Result<SlotHandle, TryError> {
         let full = Refused::Full { limit: "LEASES_PER_STRIPE_MAX", retry_after: LEASE_RETRY };
         self.plane.slots.put(self.stripe, key.expose()).ok_or_else(|| full.into())
     }
@@ -293,6 +321,12 @@ impl Section<'_> {
             self.plane.slots.free(lease);
         }
     }
+}
+
+/// What the data key in `envelope` is bound to, if that is `context`.
+fn binding<'a>(envelope: &Envelope<'_>, named: &Named<'a>, context: &'a [u8; 32]) -> Binding<'a> {
+    let (purpose, spec) = (envelope.purpose, envelope.spec);
+    Binding { purpose, spec, key_id: named.key_id, context }
 }
 
 /// Makes `data_key` the key in `envelope`, which `cell`'s version `named` wrapped.
@@ -311,7 +345,7 @@ fn open(
     let nonce = envelope.nonce.try_into().map_err(|_| does_not_open)?;
     let bytes = data_key.resize(spec.bytes()).map_err(|_| does_not_open)?;
     keys.wrap().open(nonce, aad.as_bytes(), envelope.wrapped, bytes).map_err(|_| does_not_open)?;
-    let to = Binding { purpose, spec, key_id: named.key_id, context };
+    let to = binding(envelope, named, context);
     commitment::check(data_key.expose(), to.committed(), envelope.commitment)
         .map_err(|_| does_not_open)?;
     Ok(WrappedUnder { version: named.version, tag: named.tag })

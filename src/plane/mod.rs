@@ -11,6 +11,7 @@
 //! 2. A generation is published before the gate opens and withdrawn after it was closed and quiet.
 
 pub(crate) mod data_key;
+pub(crate) mod object;
 pub(crate) mod operations;
 pub(crate) mod payload;
 #[cfg(feature = "testing")]

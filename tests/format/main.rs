@@ -17,6 +17,8 @@
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod python;

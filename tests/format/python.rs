@@ -54,7 +54,22 @@ impl Opener {
         context: &EncryptionContext,
         sealed: &str,
     ) -> Verdict {
-        let output = self.run(keystore, context, &["--as", form], sealed);
+        let output = self.run("opener.py", keystore, context, &["--as", form], sealed);
+        Self::verdict(keystore, output)
+    }
+
+    /// Opens the stored object `body` in the keystore's directory.
+    pub fn open_object(
+        &self,
+        keystore: &AtRest,
+        context: &EncryptionContext,
+        arguments: &[&str],
+        body: &str,
+    ) -> Verdict {
+        Self::verdict(keystore, self.run("object_opener.py", keystore, context, arguments, body))
+    }
+
+    fn verdict(keystore: &AtRest, output: Output) -> Verdict {
         let told = String::from_utf8(output.stderr).unwrap();
         if output.status.success() {
             let plain = fs::read(keystore.path("out")).unwrap();
@@ -73,7 +88,7 @@ impl Opener {
         context: &EncryptionContext,
         sealed: &str,
     ) -> Vec<(String, Vec<u8>)> {
-        let output = self.run(keystore, context, &["--show"], sealed);
+        let output = self.run("opener.py", keystore, context, &["--show"], sealed);
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{told}");
         page::values(String::from_utf8(output.stdout).unwrap().lines())
@@ -81,15 +96,17 @@ impl Opener {
 
     fn run(
         &self,
+        script: &str,
         keystore: &AtRest,
         context: &EncryptionContext,
         arguments: &[&str],
         sealed: &str,
     ) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/opener.py");
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format");
+        let script = scripts.join(script);
         let mut command = Command::new(&self.python);
         // Isolated: neither the user's packages nor their environment reach it.
-        command.arg("-I").arg(script).args(arguments);
+        command.args(["-I", "-B"]).arg(script).args(arguments);
         command.arg("--keystore").arg(keystore.path("keys"));
         command.arg("--anchor").arg(keystore.path("mark"));
         let root_key = keystore.path("root.key");

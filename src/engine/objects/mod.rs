@@ -34,6 +34,7 @@ use crate::plane::stream::StreamOperation;
 use crate::plane::{Call, TryError};
 
 pub use blocking::{OpenWriter, SealWriter};
+pub(super) use streams::{AnyError, reads};
 pub use streams::{Opened, Sealed};
 
 /// How long the sealed form of `plain_bytes` under `key` is, exactly, in every form but a payload's.

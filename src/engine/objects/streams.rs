@@ -23,7 +23,7 @@ use crate::object::{Buffered, Items, Lent, Open, PollSource, ReadSource, Seal};
 use crate::plane::stream::StreamOperation;
 
 /// What an item's error must be that a stream may give.
-type AnyError = Box<dyn core::error::Error + Send + Sync>;
+pub(in crate::engine) type AnyError = Box<dyn core::error::Error + Send + Sync>;
 
 /// Streams of objects.
 impl Kms {
@@ -221,6 +221,7 @@ macro_rules! reads {
         }
     };
 }
+pub(in crate::engine) use reads;
 
 reads!(Sealed);
 reads!(Opened);
