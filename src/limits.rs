@@ -39,8 +39,8 @@ pub const DATA_KEY_BYTES_MIN: usize = 16;
 /// Longest data key in bytes: 512 bits, two AES-256 keys for XTS.
 pub const DATA_KEY_BYTES_MAX: usize = 64;
 
-/// Longest small payload in bytes. It is the most that one section of the gate works on, so it
-/// bounds how long `Stop` waits.
+/// Longest small payload in bytes. One section of the gate works on all of it, so it bounds how long
+/// `Stop` waits.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest backend token inside an envelope in bytes: Vault's ciphertext of 64 bytes is under 200.

@@ -38,11 +38,14 @@ pin_project! {
 }
 
 /// Reads plaintext from `R` and gives the sealed object.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) type SealReader<R, O> = Turning<Buffered<R>, Seal, O>;
 
 /// Reads a sealed object from `R`, from its header on, and gives the plaintext.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) type OpenReader<R, O> = Turning<Buffered<R>, Open, O>;
 
+#[cfg(any(test, feature = "testing"))]
 impl<R, O: Operation> SealReader<R, O> {
     /// Seals what `reader` gives: [`Turning::sealing`].
     pub(crate) fn new(reader: R, operation: O, prefix: &[u8], header: &Header) -> Self {
@@ -50,6 +53,7 @@ impl<R, O: Operation> SealReader<R, O> {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
 impl<R, O: Operation> OpenReader<R, O> {
     /// Opens what `reader` gives: [`Turning::opening`].
     pub(crate) fn new(reader: R, operation: O) -> Self {

@@ -46,6 +46,13 @@ impl Kind {
     }
 }
 
+/// What is sealed or opened whole, and to what it is bound.
+#[derive(Clone, Copy)]
+pub(crate) struct Whole<'w> {
+    pub(crate) kind: Kind,
+    pub(crate) context: &'w EncryptionContext,
+}
+
 impl Plane {
     /// Makes `out` the sealed form of `plain`, at most 64 KiB, with a key of its own; empty where
     /// that fails.
@@ -53,10 +60,9 @@ impl Plane {
     pub(crate) fn seal_whole(
         &self,
         call: &Call<'_>,
-        kind: Kind,
+        Whole { kind, context }: Whole<'_>,
         key: &KeyId,
         plain: &[u8],
-        context: &EncryptionContext,
         out: &mut Vec<u8>,
     ) -> Result<(), TryError> {
         out.clear();
@@ -97,9 +103,8 @@ impl Plane {
     pub(crate) fn open_whole(
         &self,
         call: &Call<'_>,
-        kind: Kind,
+        Whole { kind, context }: Whole<'_>,
         sealed: &[u8],
-        context: &EncryptionContext,
         out: &mut Vec<u8>,
     ) -> Result<(), TryError> {
         out.clear();

@@ -90,7 +90,7 @@ impl Kms {
     pub fn open_write<W: Write>(&self, context: &EncryptionContext, writer: W) -> OpenWriter<W> {
         let (kms, context) = (self.clone(), context.clone());
         let front = FrontReader::new(Kind::Object);
-        let stage = Stage::Front(Before { kms, context, front, writer: Some(writer) });
+        let stage = Stage::Front(Box::new(Before { kms, context, front, writer: Some(writer) }));
         OpenWriter { stage, window: WINDOW_BYTES }
     }
 
@@ -166,8 +166,8 @@ pub struct OpenWriter<W> {
 #[expect(clippy::large_enum_variant, reason = "one a writer, and it is never moved")]
 enum Stage<W> {
     /// Envelope and what is before it have not come.
-    Front(Before<W>),
-    Body(Through<W, Open, StreamOperation>),
+    Front(Box<Before<W>>),
+    Body(Box<Through<W, Open, StreamOperation>>),
     Cut(Arc<Error>),
 }
 
@@ -193,7 +193,7 @@ impl<W: Write> OpenWriter<W> {
     /// As writing: see [`Error::in_stream`].
     pub fn finish(self) -> io::Result<W> {
         match self.stage {
-            Stage::Front(Before { front, .. }) => Err(cut(Arc::new(front.cut_short()))),
+            Stage::Front(before) => Err(cut(Arc::new(before.front.cut_short()))),
             Stage::Body(through) => through.finish(),
             Stage::Cut(error) => Err(cut(error)),
         }
@@ -210,7 +210,8 @@ impl<W: Write> OpenWriter<W> {
             let operation = operation.helped_by(before.kms.helpers(self.window));
             let writer = before.writer.take();
             let writer = writer.ok_or(Error::Unreachable("a writer that begins again"))?;
-            self.stage = Stage::Body(Through::opening(writer, operation).with_window(self.window));
+            let through = Through::opening(writer, operation).with_window(self.window);
+            self.stage = Stage::Body(Box::new(through));
         }
         Ok(taken)
     }

@@ -29,6 +29,7 @@ use crate::error::{Error, ObjectError};
 use crate::key::KeyId;
 use crate::object::front::{Front, Kind};
 use crate::object::{Header, Suite, chunk};
+use crate::plane::payload::Whole;
 use crate::plane::stream::StreamOperation;
 use crate::plane::{Call, TryError};
 
@@ -125,9 +126,8 @@ impl Kms {
         plain: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let plane = &self.shared.plane;
-        let sealed =
-            self.carry(Some(key), |call| plane.seal_whole(call, kind, key, plain, context, out));
+        let (plane, whole) = (&self.shared.plane, Whole { kind, context });
+        let sealed = self.carry(Some(key), |call| plane.seal_whole(call, whole, key, plain, out));
         sealed.await
     }
 
@@ -139,8 +139,8 @@ impl Kms {
         plain: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), TryError> {
-        let plane = &self.shared.plane;
-        self.at_once(Some(key), |call| plane.seal_whole(call, kind, key, plain, context, out))
+        let (plane, whole) = (&self.shared.plane, Whole { kind, context });
+        self.at_once(Some(key), |call| plane.seal_whole(call, whole, key, plain, out))
     }
 
     async fn open_whole(
@@ -150,8 +150,8 @@ impl Kms {
         sealed: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
-        let plane = &self.shared.plane;
-        let mut open = |call: &Call<'_>| plane.open_whole(call, kind, sealed, context, out);
+        let (plane, whole) = (&self.shared.plane, Whole { kind, context });
+        let mut open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
         let ((), unwritten) = self.attempt(None, &mut open).await?;
         if let Some(ticket) = unwritten {
             out.as_mut_slice().zeroize();
@@ -160,7 +160,7 @@ impl Kms {
             // A stop or a change of the key may have come meanwhile: it is opened again, so that
             // it is released in a section.
             let call = Call::recorded(&self.caller);
-            let opened = plane.open_whole(&call, kind, sealed, context, out);
+            let opened = plane.open_whole(&call, whole, sealed, out);
             opened.map_err(TryError::into_waitless)?;
         }
         Ok(())
@@ -173,7 +173,7 @@ impl Kms {
         sealed: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), TryError> {
-        let plane = &self.shared.plane;
-        self.at_once(None, |call| plane.open_whole(call, kind, sealed, context, out))
+        let (plane, whole) = (&self.shared.plane, Whole { kind, context });
+        self.at_once(None, |call| plane.open_whole(call, whole, sealed, out))
     }
 }
