@@ -56,7 +56,6 @@ pub(crate) struct Whole<'w> {
 impl Plane {
     /// Makes `out` the sealed form of `plain`, at most 64 KiB, with a key of its own; empty where
     /// that fails.
-    #[expect(clippy::too_many_arguments, reason = "each is of another type")]
     pub(crate) fn seal_whole(
         &self,
         call: &Call<'_>,

@@ -163,7 +163,6 @@ pub struct OpenWriter<W> {
     window: usize,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one a writer, and it is never moved")]
 enum Stage<W> {
     /// Envelope and what is before it have not come.
     Front(Box<Before<W>>),

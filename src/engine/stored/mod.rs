@@ -2,7 +2,7 @@
 //!
 //! What an object store keeps of an object are its sealed bytes, exactly those of C2SP
 //! chunked-encryption, and beside them an [`ObjectRecord`]. For one that was put in parts there
-//! are the sealed bytes of each part, the record, and a [`PartTable`](crate::objects::PartTable).
+//! are the sealed bytes of each part, the record, and a [`PartTable`].
 //! [`crate::manual::objects`] shows the whole of it.
 
 mod opened;
