@@ -11,6 +11,7 @@ use crate::backend::local::LocalConfig;
 use crate::backend::static_key::StaticConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
+use crate::secret::{pages, process};
 
 /// Everything an engine is configured with.
 ///
@@ -40,7 +41,7 @@ impl Config {
             let problem = "is `unaudited`, which the production profile refuses";
             return Err(ConfigErrors::of("audit.release", problem));
         }
-        if self.host.require_locked_memory && !crate::secret::pages::can_lock() {
+        if self.host.require_locked_memory && !pages::can_lock() {
             let problem = "is set, and the system does not let this process lock memory: raise \
                            RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)";
             return Err(ConfigErrors::of("host.require_locked_memory", problem));
@@ -51,8 +52,14 @@ impl Config {
     /// Checks it, and does what it asks of the whole process.
     pub(crate) fn prepare(&self) -> Result<(), ConfigErrors> {
         self.check()?;
+        if pages::report().unlocked_bytes > 0 || !pages::can_lock() {
+            tracing::warn!(
+                "the system does not let this process lock its key memory, which may be written \
+                 to swap: raise RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)"
+            );
+        }
         if self.host.harden_process {
-            crate::secret::process::harden_process().map_err(|_| {
+            process::harden_process().map_err(|_| {
                 let problem = "is set, and the system refuses it";
                 ConfigErrors::of("host.harden_process", problem)
             })?;
