@@ -12,6 +12,7 @@ use crate::backend::static_key::StaticConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
 use crate::limits::{OBJECT_THREADS_DEFAULT_MAX, OBJECT_THREADS_MAX};
+use crate::secret::{pages, process};
 
 /// Everything an engine is configured with.
 ///
@@ -46,7 +47,7 @@ impl Config {
         if self.objects.threads.is_some_and(|threads| threads > OBJECT_THREADS_MAX) {
             return Err(ConfigErrors::of("objects.threads", "is more than 256"));
         }
-        if self.host.require_locked_memory && !crate::secret::pages::can_lock() {
+        if self.host.require_locked_memory && !pages::can_lock() {
             let problem = "is set, and the system does not let this process lock memory: raise \
                            RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)";
             return Err(ConfigErrors::of("host.require_locked_memory", problem));
@@ -57,8 +58,14 @@ impl Config {
     /// Checks it, and does what it asks of the whole process.
     pub(crate) fn prepare(&self) -> Result<(), ConfigErrors> {
         self.check()?;
+        if pages::report().unlocked_bytes > 0 || !pages::can_lock() {
+            tracing::warn!(
+                "the system does not let this process lock its key memory, which may be written \
+                 to swap: raise RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)"
+            );
+        }
         if self.host.harden_process {
-            crate::secret::process::harden_process().map_err(|_| {
+            process::harden_process().map_err(|_| {
                 let problem = "is set, and the system refuses it";
                 ConfigErrors::of("host.harden_process", problem)
             })?;
