@@ -23,6 +23,8 @@
 mod measure;
 #[path = "load/mixed.rs"]
 mod mixed;
+#[path = "load/objects.rs"]
+mod objects;
 #[path = "load/report.rs"]
 mod report;
 #[path = "load/rows.rs"]

@@ -1,9 +1,10 @@
 //! Sealing and opening, beside one bare AES-256-GCM call for each 16 KiB with the same memory
 //! traffic: from one buffer into another, both reused.
 //!
-//! A stream copies its input once, which the buffer does not. What that costs depends on where the
-//! input lies: `stream` reads 64 MiB that no cache holds, `stream-hot` reads the same 256 KiB again
-//! and again, as a network stack's buffers would be.
+//! `lent` is a stream whose reader lends what it has. `stream` copies its input once, which the
+//! buffer does not; what that costs depends on where the input lies: `stream` reads 64 MiB that no
+//! cache holds, `stream-hot` reads the same 256 KiB again and again, as a network stack's buffers
+//! would be.
 
 #![allow(
     clippy::cast_possible_truncation,
@@ -88,6 +89,9 @@ fn forms(group: &mut BenchmarkGroup<'_, WallTime>, plain: &[u8]) {
     group.bench_function("open/form=stream", |b| {
         b.iter(|| runtime.block_on(drain(bench.open_stream(black_box(&*sealed)), &mut opened)));
     });
+    group.bench_function("open/form=lent", |b| {
+        b.iter(|| runtime.block_on(drain(bench.open_lent(black_box(&*sealed)), &mut opened)));
+    });
     group.bench_function("open/form=read", |b| {
         b.iter(|| drain_blocking(bench.open_stream(black_box(&*sealed)), &mut opened));
     });
@@ -103,6 +107,9 @@ fn forms(group: &mut BenchmarkGroup<'_, WallTime>, plain: &[u8]) {
     });
     group.bench_function("seal/form=stream", |b| {
         b.iter(|| runtime.block_on(drain(bench.seal_stream(black_box(plain)), &mut sealed)));
+    });
+    group.bench_function("seal/form=lent", |b| {
+        b.iter(|| runtime.block_on(drain(bench.seal_lent(black_box(plain)), &mut sealed)));
     });
     group.bench_function("seal/form=read", |b| {
         b.iter(|| drain_blocking(bench.seal_stream(black_box(plain)), &mut sealed));

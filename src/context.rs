@@ -109,7 +109,7 @@ impl EncryptionContext {
 /// What a canonical context belongs to, so that a form of one kind never equals one of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[expect(dead_code, reason = "the codes are part of the form; parts and bucket keys come later")]
+#[expect(dead_code, reason = "the codes are part of the form; bucket keys come later")]
 pub(crate) enum ContextKind {
     /// A data key that a host uses itself.
     DataKey = 1,

@@ -91,8 +91,9 @@ pub enum Refused {
     /// The audit sink does not take records within its deadline (guarantee 4).
     #[error("the audit sink does not take records")]
     AuditUnavailable,
-    /// The actor that owns this was lost and is being rebuilt.
-    #[error("{actor} is being rebuilt; try again in {retry_after:?}")]
+    /// The actor that owns this was lost and is being rebuilt, or it is about to work with another
+    /// store and takes no changes until it does.
+    #[error("{actor} is being rebuilt or replaced; try again in {retry_after:?}")]
     Down {
         /// Which actor.
         actor: &'static str,
@@ -297,6 +298,53 @@ pub enum ObjectError {
     /// The stream that is read from or written to failed.
     #[error("reading or writing the object failed: {0}")]
     Io(#[from] std::io::Error),
+    /// A name, an id or a fact of the object is outside its limits.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The customer key is absent, not the one, or not wanted (SSE-C).
+    #[error(transparent)]
+    CustomerKey(#[from] CustomerKeyError),
+    /// No byte of the range is in the object: S3's `InvalidRange`, HTTP 416.
+    #[error("the range is not within the object's {size} bytes")]
+    RangeNotSatisfiable {
+        /// Length of the object's plaintext in bytes.
+        size: u64,
+    },
+    /// The object has no part of this number, or none at all.
+    #[error("the object has no part {0}")]
+    NoSuchPart(u16),
+    /// The object was put in parts, and to read it its part table is needed.
+    #[error("the object was put in parts: its part table is needed")]
+    PartTableMissing,
+    /// The parts of an upload that is to be completed are not in the order of their numbers.
+    #[error("the parts are not in ascending order of their numbers")]
+    PartOrder,
+    /// The key or mode cannot be changed without sealing the body again.
+    #[error("this change needs the object to be sealed again")]
+    NeedsReseal,
+}
+
+/// What is wrong with the customer key that came, or did not come, with a call (SSE-C).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CustomerKeyError {
+    /// It is not exactly 32 bytes long.
+    #[error("a customer key is exactly 32 bytes long")]
+    Length,
+    /// The object is under a customer key, and none came.
+    #[error("the object is under a customer key, which did not come with the request")]
+    Missing,
+    /// The object is not under a customer key, and one came.
+    #[error("a customer key came for an object that is not under one")]
+    Unexpected,
+    /// It is not the key of the object.
+    #[error("the customer key is not the one of the object")]
+    Wrong,
 }
 
 /// What is wrong with a keystore, and in which file.

@@ -73,9 +73,13 @@
 //! | a host wants | it calls |
 //! |---|---|
 //! | a key to encrypt with | [`Kms::generate_data_key`], [`Kms::decrypt_data_key`] |
-//! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::open`] |
-//! | up to 64 KiB sealed | [`Kms::encrypt`], [`Kms::decrypt`] |
+//! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::seal_buf`], [`Kms::seal_stream`]; [`Kms::open`] and its like |
+//! | the same without a runtime | [`Kms::seal_read`], [`Kms::seal_write`]; [`Kms::open_read`], [`Kms::open_write`] |
+//! | a whole object sealed, as fast as the machine can | [`Kms::seal_into`], [`Kms::seal_bytes`]; [`Kms::open_into`], [`Kms::open_bytes`] |
+//! | up to 64 KiB encrypted, apart from objects | [`Kms::encrypt`], [`Kms::decrypt`] |
+//! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |
+//! | S3's encryption headers read, decided and answered | [`s3`], [`mod@manual::s3`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
 //! | messages in place of calls | [`Kms::ask`], [`Asker`], [`Kms::recipient_in`] |
@@ -117,7 +121,8 @@
 //! * [`keystore`] to make one and [`config`] to name one; [`manual::operations`] before production.
 //! * [`manual::guarantees`]: what is promised, shown, and not built yet.
 //! * [`mod@manual::format`]: every stored byte.
-//! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors.
+//! * `examples/embed.rs`, a host on tokio; `examples/embed_actix.rs`, a host made of actors;
+//!   `examples/s3_host`, an S3 server over a directory.
 
 #![warn(missing_docs)]
 // What only the local keystore uses stays compiled without it: one tree, no second set of paths.
@@ -145,6 +150,7 @@ pub mod limits;
 pub mod manual;
 mod object;
 mod plane;
+pub mod s3;
 mod secret;
 pub mod status;
 
@@ -166,6 +172,19 @@ pub mod messages {
         DescribeKey, DescribeKeyVersions, FreezeEngine, GenerateDataKey,
         GenerateDataKeyWithoutPlaintext, ListKeys, ReconfigureEngine, Rewrap, RotateKey,
         StartEngine, StopEngine, ThawEngine,
+    };
+}
+
+/// Objects as an object store keeps them: sealed bodies, and records beside them.
+pub mod objects {
+    pub use crate::engine::stored::{
+        CompletedUpload, ObjectReader, PartInfo, RangePlan, RangedReader, RewrappedObject,
+        SealedObject, SealedPart, SmallObject, StoredObject, Upload, UploadedPart,
+    };
+    pub use crate::object::{
+        ByteRange, Checksum, ChecksumAlgorithm, ChecksumScope, CustomerKey, Facts, FileStretch,
+        Mode, ObjectName, ObjectRecord, PartNumber, PartRecord, PartSources, PartTable, Protection,
+        RangedSource, SealedRange, UploadId, UploadRecord,
     };
 }
 

@@ -30,14 +30,17 @@ pub const CONTEXT_PAIRS_MAX: usize = 64;
 /// Longest encryption context in bytes, names and values together, as in AWS KMS.
 pub const CONTEXT_BYTES_MAX: usize = 8192;
 
+/// Longest S3 header of an encryption context in bytes: what S3 takes of all headers of a request.
+pub const CONTEXT_HEADER_BYTES_MAX: usize = 8192;
+
 /// Shortest data key in bytes: 128 bits.
 pub const DATA_KEY_BYTES_MIN: usize = 16;
 
 /// Longest data key in bytes: 512 bits, two AES-256 keys for XTS.
 pub const DATA_KEY_BYTES_MAX: usize = 64;
 
-/// Longest small payload in bytes. It is the most that one section of the gate works on, so it
-/// bounds how long `Stop` waits.
+/// Longest small payload in bytes. One section of the gate works on all of it, so it bounds how long
+/// `Stop` waits.
 pub const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
 
 /// Longest backend token inside an envelope in bytes: Vault's ciphertext of 64 bytes is under 200.
@@ -106,8 +109,8 @@ pub const OPEN_DEADLINE: Duration = Duration::from_secs(300);
 /// How often the reaper looks for deletions and rotations that are due. Windows are days.
 pub const REAP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long `quiesce` and `close` wait for permits to come back. A section does at most 64 KiB of
-/// work, about 20 us; a second means that a thread is stopped in a debugger or the machine is gone.
+/// How long `quiesce` and `close` wait for permits to come back. A section does at most eight chunks
+/// of work, 15 us to 40 us; a second means that a thread is stopped in a debugger or the machine is gone.
 pub const QUIESCE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long `Stop` lets operations under way finish unless told otherwise.
@@ -156,6 +159,20 @@ pub const BLOCKING_THREADS_MAX: usize = 4;
 
 /// Largest configuration file in bytes.
 pub const CONFIG_BYTES_MAX: usize = 1 << 20;
+
+/// Least output that several threads work on at once. Waking one takes some 40 us, in which the
+/// caller turns a third of this.
+pub const PARALLEL_BYTES_MIN: usize = 1 << 20;
+
+/// Longest buffer that an asynchronous call works on at once, on its caller's thread: some 25 us.
+pub const AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+
+/// Threads for large objects unless configured otherwise, where there are as many processors: more
+/// wait for memory and not for each other.
+pub const OBJECT_THREADS_DEFAULT_MAX: usize = 8;
+
+/// Most threads for large objects.
+pub const OBJECT_THREADS_MAX: usize = 256;
 
 /// Plaintext bytes in a chunk of a sealed object (c2sp.org/chunked-encryption).
 pub const CHUNK_BYTES: usize = 16 * 1024;
@@ -247,3 +264,18 @@ pub const SECRET_ID_USES_LOW: u64 = 10;
 
 /// Seconds left in a secret id from which on operators are warned: a day.
 pub const SECRET_ID_SECONDS_LOW: u64 = 24 * 60 * 60;
+
+/// Highest number of a part of an upload, as in S3.
+pub const PART_NUMBER_MAX: u16 = 10_000;
+
+/// Longest id of an upload in bytes; those of S3 have up to 128.
+pub const UPLOAD_ID_BYTES_MAX: usize = 128;
+
+/// Longest ETag in bytes. S3's have 32 hexadecimal digits, a dash and a number, in quotes.
+pub const ETAG_BYTES_MAX: usize = 128;
+
+/// Most checksums of one object or part: one of each algorithm.
+pub const CHECKSUMS_MAX: usize = 6;
+
+/// Records of parts that one section checks: about 50 us of work.
+pub const PARTS_PER_SECTION: usize = 64;

@@ -133,6 +133,7 @@ impl BackendActor {
         for settled in self.settling.drain(..) {
             let _ = settled.send(Ok(()));
         }
+        self.present(context);
         if !self.closing.is_empty() {
             self.close_stores();
             // What is being opened holds keys too.
@@ -142,7 +143,6 @@ impl BackendActor {
                 }
             }
         }
-        self.present(context);
         self.begin_wanted(context);
         self.pump(context);
     }
@@ -187,12 +187,15 @@ impl BackendActor {
     /// The backends are back from a change.
     fn came_back(&mut self, done: Done) {
         self.busy = false;
-        let Done { in_use, next, brake, finish } = done;
+        let Done { in_use, next, next_failed, brake, finish } = done;
         self.put_back(in_use);
         match next {
-            Some(Ok(returned)) => self.put_back(returned),
-            // It could not be carried over: that candidate must not come into use.
-            Some(Err(keys)) => self.succession.refuse(&keys),
+            Some(next) => {
+                if next_failed {
+                    self.succession.refuse(&next.keys);
+                }
+                self.put_back(next);
+            }
             None => self.succession.note(brake),
         }
         finish.spawn();

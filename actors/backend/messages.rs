@@ -68,7 +68,7 @@ pub(crate) struct Settle;
 // ---- Said by hosts, through `Kms` ----
 
 /// Changes one key. Answered once it is durable, published, and nobody uses the old state.
-#[derive(Message)]
+#[derive(Clone, Message)]
 #[rtype(result = "Result<MutationReport, Error>")]
 pub(crate) struct Mutate {
     pub(crate) caller: Caller,

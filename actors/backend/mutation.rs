@@ -61,8 +61,10 @@ pub(super) struct Returned {
 /// What a change came to.
 pub(super) struct Done {
     pub(super) in_use: Returned,
-    /// The candidate that a brake was carried over to, or the table of one that did not take it.
-    pub(super) next: Option<Result<Returned, Arc<KeyTable>>>,
+    /// The candidate that a brake was carried over to.
+    pub(super) next: Option<Returned>,
+    /// It did not take it, and must not come into use.
+    pub(super) next_failed: bool,
     /// What took something away, for a candidate that is not open yet.
     pub(super) brake: Option<Brake>,
     pub(super) finish: Finish,
@@ -134,24 +136,22 @@ pub(super) async fn carry_out(
     let record = result.as_ref().ok().map(|mutated| Arc::clone(&mutated.record));
     let brake = Brake::of(&job, record.as_ref());
     let in_use = Returned { keys, backend, record };
-    let next = match (next, &brake) {
-        (Some(Away { keys, mut backend }), Some(brake)) => {
-            match carry_over(&mut *backend, brake, now).await {
-                Ok(record) => Some(Ok(Returned { keys, backend, record })),
-                Err(error) => {
-                    tracing::error!(%error, "a brake does not hold in the store that comes next");
-                    // It holds here; after the swap somebody must look.
-                    result = Err(OutcomeUnknown.into());
-                    Some(Err(keys))
-                }
+    let mut next = next.map(|Away { keys, backend }| Returned { keys, backend, record: None });
+    let mut next_failed = false;
+    if let (Some(next), Some(brake)) = (&mut next, &brake) {
+        match carry_over(&mut *next.backend, brake, now).await {
+            Ok(record) => next.record = record,
+            Err(error) => {
+                tracing::error!(%error, "a brake does not hold in the store that comes next");
+                next_failed = true;
+                // It holds here. Should that one be in use by now, somebody must look.
+                result = Err(OutcomeUnknown.into());
             }
         }
-        (next, _) => {
-            next.map(|Away { keys, backend }| Ok(Returned { keys, backend, record: None }))
-        }
-    };
+    }
     let result = result.map(|mutated| (mutated.record.describe(), mutated.changed));
-    Done { in_use, next, brake, finish: Finish { plane, trail, job, result } }
+    let finish = Finish { plane, trail, job, result };
+    Done { in_use, next, next_failed, brake, finish }
 }
 
 /// Carries a brake over to a store that is to come into use, where that holds the same key; the key

@@ -20,13 +20,16 @@ impl Lifecycle {
         self.abandoned = (attempt, Arc::default());
         let abandoned = Arc::clone(&self.abandoned.1);
         let config = if shares { self.offered.take() } else { self.config.clone() };
-        self.building = config.clone().map(|config| (attempt, config));
+        // Weak: what a stop forgets must not live on in an attempt that waits to be made again.
+        let weak = config.as_ref().map(Arc::downgrade);
+        self.building = config.map(|config| (attempt, config));
         let backend = self.backend.clone();
         let timer = self.trail.timer().clone();
         let open = async move {
-            let config = config.ok_or(Refused::NotConfigured)?;
+            let weak = weak.ok_or(Refused::NotConfigured)?;
             loop {
-                let (config, abandoned) = (Arc::clone(&config), Arc::clone(&abandoned));
+                let config = weak.upgrade().ok_or(Refused::Late)?;
+                let abandoned = Arc::clone(&abandoned);
                 let left = Arc::clone(&abandoned);
                 let open = OpenCandidate { attempt, config, shares, abandoned };
                 match backend.ask(open, OPEN_DEADLINE).await {
@@ -91,6 +94,7 @@ impl Lifecycle {
             release: config.audit.release,
             default_key: config.default_key.clone(),
             cloned_host: config.host.cloned_host,
+            object_threads: config.objects.threads(),
         };
         self.replaced = self.plane.publish(Arc::new(published));
     }

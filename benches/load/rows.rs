@@ -1,37 +1,34 @@
-//! Rows with a primitive beside them: the gate, data keys, streams.
+//! Rows with a primitive beside them: the gate, data keys; objects are in a file of their own.
 
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis::audit::Release;
 use portcullis::bench_support::BenchGate;
-use portcullis::bench_support::object::Bench;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::runtime::Builder;
 
 use super::measure::{Effort, Make, median, percentile, times, turn};
+use super::objects::Objects;
 use super::report::{Measured, Report};
 use crate::support::bare::Bare;
 use crate::support::engine::Host;
 
 /// An operation of the engine, and the primitive that it cannot beat.
-struct Row<'a> {
-    name: &'static str,
-    baseline: &'static str,
-    ratio: Ratio,
+pub struct Row<'a> {
+    pub name: &'static str,
+    pub baseline: &'static str,
+    pub ratio: Ratio,
     /// Operations in one step, more than one where a step is shorter than a call.
-    per_step: u32,
+    pub per_step: u32,
     /// Steps from one look at the clock to the next.
-    batch: u32,
+    pub batch: u32,
     /// Plaintext of one operation.
-    bytes: Option<usize>,
-    engine: Make<'a>,
-    bare: Make<'a>,
+    pub bytes: Option<usize>,
+    pub engine: Make<'a>,
+    pub bare: Make<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Ratio {
+pub enum Ratio {
     /// Throughput over the primitive's: 1.0 is the limit.
     Throughput,
     /// Time over the primitive's: lower is better.
@@ -76,19 +73,15 @@ pub fn run(report: &mut Report, effort: Effort, wants: &dyn Fn(&str) -> bool) {
     let gate = BenchGate::new();
     let unaudited = Host::start(Release::Unaudited);
     let audited = Host::start(Release::Accepted);
-    let plain: Vec<u8> = (0..OBJECT_BYTES).map(|n| (n % 251) as u8).collect();
-    let sealed = sealed_by(&audited, &plain);
-    let object = Bench::default();
+    let objects = Objects::new(&audited);
     let rows = [
         gate_enter_leave(&gate),
         generate("generate_data_key_local", &unaudited),
         generate("generate_data_key_local_audited", &audited),
         decrypt("decrypt_data_key_local", &unaudited),
         decrypt("decrypt_data_key_local_audited", &audited),
-        seal_stream(&audited, &object, &plain),
-        open_stream(&audited, &object, &plain, &sealed),
     ];
-    for row in rows.iter().filter(|row| wants(row.name)) {
+    for row in rows.iter().chain(&objects.rows()).filter(|row| wants(row.name)) {
         for threads in [1, 2] {
             report.add(row.measure(threads, effort));
         }
@@ -164,96 +157,8 @@ fn decrypt<'a>(name: &'static str, host: &'a Host) -> Row<'a> {
     }
 }
 
-fn seal_stream<'a>(host: &'a Host, object: &'a Bench, plain: &'a [u8]) -> Row<'a> {
-    Row {
-        name: "seal_stream_64mib",
-        baseline: "the buffer form",
-        ratio: Ratio::Throughput,
-        per_step: 1,
-        batch: 1,
-        bytes: Some(OBJECT_BYTES),
-        engine: Box::new(move |_| {
-            let mut out = sealed_by(host, plain);
-            let runtime = Builder::new_current_thread().build().expect("a runtime");
-            Box::new(move || {
-                runtime.block_on(async {
-                    let sealed = host.kms.seal(&host.key, &host.context, black_box(plain)).await;
-                    drain(sealed.expect("it is sealed"), &mut out).await;
-                });
-            })
-        }),
-        bare: Box::new(move |_| {
-            let mut out = vec![1; Bench::sealed_bytes(plain.len())];
-            Box::new(move || object.seal(black_box(plain), &mut out))
-        }),
-    }
-}
-
-fn open_stream<'a>(
-    host: &'a Host,
-    object: &'a Bench,
-    plain: &'a [u8],
-    sealed: &'a [u8],
-) -> Row<'a> {
-    let mut bare_sealed = vec![0; Bench::sealed_bytes(plain.len())];
-    object.seal(plain, &mut bare_sealed);
-    Row {
-        name: "open_stream_64mib",
-        baseline: "the buffer form",
-        ratio: Ratio::Throughput,
-        per_step: 1,
-        batch: 1,
-        bytes: Some(OBJECT_BYTES),
-        engine: Box::new(move |_| {
-            let mut out = vec![1; plain.len()];
-            let runtime = Builder::new_current_thread().build().expect("a runtime");
-            Box::new(move || {
-                runtime.block_on(async {
-                    let opened = host.kms.open(&host.context, black_box(sealed)).await;
-                    drain(opened.expect("it opens"), &mut out).await;
-                });
-                // Two looks, not a comparison of 64 MiB: the order of the chunks is in the nonces.
-                assert_eq!((out[0], out.last()), (plain[0], plain.last()));
-            })
-        }),
-        bare: Box::new(move |_| {
-            let mut out = vec![1; plain.len()];
-            let sealed = bare_sealed.clone();
-            Box::new(move || object.open(black_box(&sealed), &mut out))
-        }),
-    }
-}
-
-fn sealed_by(host: &Host, plain: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(Bench::sealed_bytes(plain.len()) + 4096);
-    host.runtime.block_on(async {
-        let reader = host.kms.seal(&host.key, &host.context, plain).await;
-        let mut reader = reader.expect("it is sealed");
-        reader.read_to_end(&mut sealed).await.expect("it is sealed");
-    });
-    assert!(sealed.len() > Bench::sealed_bytes(plain.len()));
-    sealed
-}
-
-/// Reads to the end, which is the end of `out` too.
-async fn drain(reader: impl AsyncRead, out: &mut [u8]) {
-    let mut reader = pin!(reader);
-    let mut at = 0;
-    loop {
-        let end = out.len().min(at + READ_BYTES);
-        match reader.read(&mut out[at..end]).await.expect("the stream goes on") {
-            0 => break,
-            len => at += len,
-        }
-    }
-    assert_eq!(at, out.len());
-}
-
 #[derive(Default)]
 #[repr(align(128))]
 struct Line(AtomicU64);
 
 const GATE_PASSES: u32 = 64;
-const OBJECT_BYTES: usize = 64 << 20;
-/// What a host asks of a stream at once.
-const READ_BYTES: usize = 64 * 1024;

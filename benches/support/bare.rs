@@ -5,8 +5,9 @@
 //! that is there already, and HMAC-SHA-256. Decrypting is one call to open and the commitment.
 //! Nothing is wiped, encoded, parsed, allocated, looked up, counted or shared.
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hkdf::{HKDF_SHA512, KeyType, Prk};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -66,6 +67,47 @@ impl Bare {
         verify_slices_are_equal(&self.commitment(&key), &wrapped.commitment)
             .expect("it was committed to here");
         key
+    }
+
+    /// An object with a data key of its own: [`Self::generate`], a salt, the object's keys out of the
+    /// data key, and one AES-256-GCM call.
+    #[inline]
+    pub fn seal(&mut self, plain: &[u8], out: &mut [u8]) -> (Wrapped, [u8; 24]) {
+        let (data_key, wrapped) = self.generate();
+        let salt = self.random();
+        let (key, nonce) = self.derive(&data_key, &salt);
+        let (ciphertext, tag) = out.split_at_mut(plain.len());
+        key.seal_out_of_place_scatter(nonce, Aad::empty(), plain, ciphertext, &[], tag)
+            .expect("the sizes fit");
+        (wrapped, salt)
+    }
+
+    /// The plaintext of what [`Self::seal`] made.
+    #[inline]
+    pub fn open(&self, wrapped: &Wrapped, salt: &[u8; 24], sealed: &[u8], out: &mut [u8]) {
+        let (key, nonce) = self.derive(&self.decrypt(wrapped), salt);
+        let (ciphertext, tag) = sealed.split_at(out.len());
+        key.open_separate_gather(nonce, Aad::empty(), ciphertext, tag, out)
+            .expect("it was sealed here");
+    }
+
+    /// HKDF-Expand-SHA-512 of 76 bytes, and the key schedule.
+    fn derive(&self, data_key: &[u8; 32], salt: &[u8; 24]) -> (LessSafeKey, Nonce) {
+        struct Bytes;
+        impl KeyType for Bytes {
+            fn len(&self) -> usize {
+                76
+            }
+        }
+        let info = [&[5; 48][..], salt, &self.context];
+        let mut derived = [0; 76];
+        Prk::new_less_safe(HKDF_SHA512, data_key)
+            .expand(&info, Bytes)
+            .and_then(|okm| okm.fill(&mut derived))
+            .expect("76 bytes are few");
+        let key = UnboundKey::new(&AES_256_GCM, &derived[..32]).expect("AES-256 takes 32 bytes");
+        let nonce = derived[32..44].try_into().expect("12 bytes");
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(nonce))
     }
 
     fn commitment(&self, key: &[u8; 32]) -> [u8; 32] {

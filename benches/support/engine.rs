@@ -33,6 +33,11 @@ pub struct Host {
 impl Host {
     /// An engine that releases as `release` says, with a sink that writes each record to a file.
     pub fn start(release: Release) -> Self {
+        Self::with_threads(release, 0)
+    }
+
+    /// The same with `threads` of its own for large objects.
+    pub fn with_threads(release: Release, threads: usize) -> Self {
         let directory = TempDir::new().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         create_root_key_file(at("root.key")).expect("a root key");
@@ -47,6 +52,8 @@ impl Host {
         // The production profile refuses to run unaudited.
         config.profile = Profile::Development;
         config.audit.release = release;
+        // Beside a primitive on one thread stands the engine on one.
+        config.objects.threads = Some(threads);
         let sink = FileSink::create(&at("audit.log")).expect("a file");
         let records = Arc::clone(&sink.records);
         let options = EngineOptions::new().with_audit_sink(sink);

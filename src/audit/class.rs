@@ -93,6 +93,8 @@ codes! {
         KeystoreIntegrity = 60 "keystore-integrity",
         /// A bug of the engine.
         Internal = 61 "internal",
+        /// The customer key is absent, not the object's, or not wanted.
+        CustomerKeyRefused = 62 "customer-key-refused",
     }
 }
 
@@ -183,6 +185,13 @@ impl From<&ObjectError> for ErrorClass {
                 Self::ObjectMalformed
             }
             ObjectError::Io(_) => Self::StreamFailed,
+            ObjectError::CustomerKey(_) => Self::CustomerKeyRefused,
+            ObjectError::Invalid { .. }
+            | ObjectError::RangeNotSatisfiable { .. }
+            | ObjectError::NoSuchPart(_)
+            | ObjectError::PartTableMissing
+            | ObjectError::PartOrder
+            | ObjectError::NeedsReseal => Self::InvalidRequest,
         }
     }
 }

@@ -52,10 +52,8 @@ pub(crate) use confirm::{Confirmed, Ticket, WriterEnded};
 pub(crate) use health::Health;
 pub use health::SinkState;
 pub use operation::{Operation, Stage};
-pub(crate) use record::RecordRef;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) use record::Resource;
 pub use record::{AuditRecord, Outcome};
+pub(crate) use record::{RecordRef, Resource};
 pub use release::Release;
 pub use sink::{AuditSink, TracingSink};
 pub(crate) use writer::{Writer, WriterCounts, WriterReport};

@@ -60,6 +60,12 @@ codes! {
         Seal = 7 "seal",
         /// An object opened, whole or in part.
         Open = 8 "open",
+        /// What is known of an object or an upload: sizes, ETag, checksums, nothing of its body.
+        Inspect = 9 "inspect",
+        /// An upload in parts begun.
+        CreateUpload = 10 "create-upload",
+        /// An upload in parts completed.
+        CompleteUpload = 11 "complete-upload",
 
         /// A scheduled deletion cancelled.
         CancelDeletion = 32 "cancel-deletion",

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{AuditConfig, BackendConfig, Config, HostConfig, Profile};
+use super::{AuditConfig, BackendConfig, Config, HostConfig, ObjectsConfig, Profile};
 use crate::audit::Release;
 #[cfg(feature = "local")]
 use crate::backend::local::{Anchor, LocalConfig, RootKey};
@@ -20,7 +20,7 @@ use crate::backend::source::KeySource;
 use crate::backend::static_key::StaticConfig;
 use crate::error::{ConfigErrors, ConfigProblem, Error, KeystoreError, KeystoreProblem};
 use crate::key::KeyId;
-use crate::limits::CONFIG_BYTES_MAX;
+use crate::limits::{CONFIG_BYTES_MAX, OBJECT_THREADS_MAX};
 
 impl Config {
     /// The configuration in the file at `path`.
@@ -110,7 +110,7 @@ impl<'s> Section<'s> {
 impl Walk<'_> {
     fn config(&mut self, document: &DeTable<'_>) -> Option<Config> {
         let root = Section { name: "", table: document };
-        self.only(root, &["audit", "backend", "default_key", "host", "profile"]);
+        self.only(root, &["audit", "backend", "default_key", "host", "objects", "profile"]);
         let profile = self.word(
             root,
             "profile",
@@ -119,6 +119,7 @@ impl Walk<'_> {
         let default_key = self.parsed::<KeyId>(root, "default_key");
         let audit = self.audit(root);
         let host = self.host(root);
+        let objects = self.objects(root);
         let backend = self.backend(root)?;
         let mut config = Config::new(backend);
         config.profile = profile.unwrap_or_default();
@@ -132,6 +133,7 @@ impl Walk<'_> {
         }
         config.audit = audit;
         config.host = host;
+        config.objects = objects;
         Some(config)
     }
 
@@ -159,6 +161,15 @@ impl Walk<'_> {
             host.require_locked_memory = flag("require_locked_memory");
         }
         host
+    }
+
+    fn objects(&mut self, root: Section<'_>) -> ObjectsConfig {
+        let mut objects = ObjectsConfig::default();
+        if let Some(section) = self.section(root, "objects", "objects") {
+            self.only(section, &["threads"]);
+            objects.threads = self.number(section, "threads", OBJECT_THREADS_MAX);
+        }
+        objects
     }
 
     fn backend(&mut self, root: Section<'_>) -> Option<BackendConfig> {
@@ -331,6 +342,21 @@ impl Walk<'_> {
                 self.wrong_type(value.span().start, &section.full(field), "true or false", other)
             }
         }
+    }
+
+    /// A number from zero to `most`.
+    fn number(&mut self, section: Section<'_>, field: &str, most: usize) -> Option<usize> {
+        let value = section.find(field)?;
+        let (at, name) = (value.span().start, section.full(field));
+        let DeValue::Integer(number) = value.get_ref() else {
+            return self.wrong_type(at, &name, "a number", value.get_ref());
+        };
+        let parsed = usize::from_str_radix(number.as_str(), number.radix()).ok();
+        let number = parsed.filter(|&number| number <= most);
+        if number.is_none() {
+            self.problem(Some(at), &name, &format!("is not a number from 0 to {most}"));
+        }
+        number
     }
 
     fn required(&mut self, section: Section<'_>, field: &str) -> Option<String> {

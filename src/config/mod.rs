@@ -13,6 +13,8 @@ use crate::backend::static_key::StaticConfig;
 use crate::backend::vault::VaultConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
+use crate::limits::{OBJECT_THREADS_DEFAULT_MAX, OBJECT_THREADS_MAX};
+use crate::secret::{pages, process};
 
 /// Everything an engine is configured with.
 ///
@@ -30,6 +32,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What the engine assumes of its host.
     pub host: HostConfig,
+    /// Large objects.
+    pub objects: ObjectsConfig,
 }
 
 impl Config {
@@ -42,7 +46,10 @@ impl Config {
             let problem = "is `unaudited`, which the production profile refuses";
             return Err(ConfigErrors::of("audit.release", problem));
         }
-        if self.host.require_locked_memory && !crate::secret::pages::can_lock() {
+        if self.objects.threads.is_some_and(|threads| threads > OBJECT_THREADS_MAX) {
+            return Err(ConfigErrors::of("objects.threads", "is more than 256"));
+        }
+        if self.host.require_locked_memory && !pages::can_lock() {
             let problem = "is set, and the system does not let this process lock memory: raise \
                            RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)";
             return Err(ConfigErrors::of("host.require_locked_memory", problem));
@@ -57,8 +64,14 @@ impl Config {
     /// Checks it, and does what it asks of the whole process.
     pub(crate) fn prepare(&self) -> Result<(), ConfigErrors> {
         self.check()?;
+        if pages::report().unlocked_bytes > 0 || !pages::can_lock() {
+            tracing::warn!(
+                "the system does not let this process lock its key memory, which may be written \
+                 to swap: raise RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)"
+            );
+        }
         if self.host.harden_process {
-            crate::secret::process::harden_process().map_err(|_| {
+            process::harden_process().map_err(|_| {
                 let problem = "is set, and the system refuses it";
                 ConfigErrors::of("host.harden_process", problem)
             })?;
@@ -75,6 +88,7 @@ impl Config {
             default_key: KeyId::new(DEFAULT_KEY).ok(),
             audit: AuditConfig::default(),
             host: HostConfig::default(),
+            objects: ObjectsConfig::default(),
         }
     }
 }
@@ -169,7 +183,7 @@ pub struct AuditConfig {
 #[non_exhaustive]
 pub struct HostConfig {
     /// Whether the machine may be snapshotted or cloned while it runs: every key and nonce is then
-    /// drawn anew, with bytes of the operating system mixed in, and streams are sealed with
+    /// drawn anew, with bytes of the operating system mixed in, and objects are sealed with
     /// AES-256-GCM-SIV.
     pub cloned_host: bool,
     /// Whether key memory that the system does not let the engine lock is refused: configuring
@@ -179,4 +193,23 @@ pub struct HostConfig {
     /// Whether starting calls [`harden_process`](crate::memory::harden_process): no core dumps of
     /// the whole process, no debugger.
     pub harden_process: bool,
+}
+
+/// Large objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectsConfig {
+    /// Threads of the engine's own that help with objects of 1 MiB and more, at most 256; none if
+    /// zero. Unless set, as many as there are processors, and at most eight. They start with the
+    /// first such object.
+    pub threads: Option<usize>,
+}
+
+impl ObjectsConfig {
+    pub(crate) fn threads(self) -> usize {
+        self.threads.unwrap_or_else(|| {
+            let processors = std::thread::available_parallelism();
+            processors.map_or(1, usize::from).min(OBJECT_THREADS_DEFAULT_MAX)
+        })
+    }
 }

@@ -22,23 +22,11 @@ pub(crate) fn seal(
     aad: &[u8],
     buffer: &mut [u8],
 ) -> Result<[u8; TAG_BYTES], Failed> {
-    let sealed = seal_leaving_traces(key, nonce, aad, buffer);
-    zeroize_stack::<STACK_BYTES>();
-    sealed
-}
-
-#[inline(never)]
-fn seal_leaving_traces(
-    key: &[u8; KEY_BYTES],
-    nonce: &[u8; NONCE_BYTES],
-    aad: &[u8],
-    buffer: &mut [u8],
-) -> Result<[u8; TAG_BYTES], Failed> {
-    let cipher = Aes256GcmSiv::new(key.into());
-    let tag = cipher
-        .encrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into())
-        .map_err(|_| Failed)?;
-    Ok(tag.into())
+    let tag = scrubbed(|| {
+        let cipher = Aes256GcmSiv::new(key.into());
+        cipher.encrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into())
+    });
+    tag.map(Into::into).map_err(|_| Failed)
 }
 
 /// Decrypts `buffer` in place.
@@ -52,23 +40,23 @@ pub(crate) fn open(
     buffer: &mut [u8],
     tag: &[u8; TAG_BYTES],
 ) -> Result<(), Failed> {
-    let opened = open_leaving_traces(key, nonce, aad, buffer, tag);
-    zeroize_stack::<STACK_BYTES>();
-    opened
+    let opened = scrubbed(|| {
+        let cipher = Aes256GcmSiv::new(key.into());
+        cipher.decrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into(), &Tag::from(*tag))
+    });
+    opened.map_err(|_| Failed)
 }
 
-#[inline(never)]
-fn open_leaving_traces(
-    key: &[u8; KEY_BYTES],
-    nonce: &[u8; NONCE_BYTES],
-    aad: &[u8],
-    buffer: &mut [u8],
-    tag: &[u8; TAG_BYTES],
-) -> Result<(), Failed> {
-    let cipher = Aes256GcmSiv::new(key.into());
-    cipher
-        .decrypt_inout_detached(&Nonce::from(*nonce), aad, buffer.into(), &Tag::from(*tag))
-        .map_err(|_| Failed)
+/// Runs `work` in frames of its own, and overwrites them.
+fn scrubbed<R>(work: impl FnOnce() -> R) -> R {
+    #[inline(never)]
+    fn apart<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
+    let done = apart(work);
+    zeroize_stack::<STACK_BYTES>();
+    done
 }
 
 /// More than the crate's deepest frames take: two schedules of 240 bytes, POLYVAL's powers, a block

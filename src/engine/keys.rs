@@ -35,11 +35,13 @@ impl Kms {
     ///
     /// Answered once the change is durable and nobody uses the old state any more (guarantees 2 and
     /// 3). A change that only takes away is carried out even where the audit sink is down, and while
-    /// the engine is frozen; the report's `audited` is false then.
+    /// the engine is frozen or another store is opened; the report's `audited` is false where its
+    /// record is not written yet.
     ///
     /// # Errors
     /// [`KeyError`] if the rules do not allow it,
     /// [`KeystoreError`](crate::error::KeystoreError) if the store failed,
+    /// [`Refused::Down`] while a reconfiguration opens another store,
     /// [`OutcomeUnknown`](crate::error::OutcomeUnknown) if the change may have been made: look
     /// before you try again.
     pub async fn change_key(
@@ -54,10 +56,28 @@ impl Kms {
             _ => {}
         }
         let ports = &self.shared.ports;
-        let port = if mutation.is_brake() { &ports.backend_brake } else { &ports.backend };
         self.shared.check_process()?;
         let mutate = Mutate { caller: self.caller.clone(), id: id.clone(), mutation };
-        port.ask(mutate, ASK_DEADLINE).await
+        if mutate.mutation.is_brake() {
+            return self.brake(mutate).await;
+        }
+        ports.backend.ask(mutate, ASK_DEADLINE).await
+    }
+
+    /// Takes something away. Where the backend was lost it waits for the one that is being built:
+    /// a brake is not refused for want of an actor.
+    async fn brake(&self, brake: Mutate) -> Result<MutationReport, Error> {
+        let Shared { ports, trail, .. } = &*self.shared;
+        let mut waited = Duration::ZERO;
+        loop {
+            match ports.backend_brake.ask(brake.clone(), ASK_DEADLINE).await {
+                Err(Error::Refused(Refused::Down { retry_after, .. })) if waited < ASK_DEADLINE => {
+                    let _ = trail.timer().within(retry_after, core::future::pending::<()>()).await;
+                    waited += retry_after;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Makes a new version, which wraps from now on. Older versions go on unwrapping.
@@ -110,7 +130,7 @@ impl Kms {
     /// stable while keys come and go.
     ///
     /// # Errors
-    /// [`Refused`](crate::error::Refused).
+    /// [`Refused`].
     pub async fn list_keys(&self, after: Option<&KeyId>, limit: usize) -> Result<KeyPage, Error> {
         self.shared.check_process()?;
         self.shared.ports.backend.ask(List { after: after.cloned(), limit }, ASK_DEADLINE).await
@@ -119,7 +139,7 @@ impl Kms {
     /// The key that is used where none is named.
     ///
     /// # Errors
-    /// [`KeyError::NotFound`] if the configuration names none, [`Refused`](crate::error::Refused)
+    /// [`KeyError::NotFound`] if the configuration names none, [`Refused`]
     /// if the engine does not run.
     pub fn default_key(&self) -> Result<KeyId, Error> {
         self.shared.check_process()?;
@@ -136,7 +156,7 @@ impl Kms {
     /// A new data key of `spec` under the current version of `key`, bound to `context`.
     ///
     /// # Errors
-    /// [`KeyError`] if the key's state does not allow wrapping, [`Refused`](crate::error::Refused)
+    /// [`KeyError`] if the key's state does not allow wrapping, [`Refused`]
     /// if the engine does not run or a limit is reached.
     pub async fn generate_data_key(
         &self,
@@ -190,7 +210,7 @@ impl Kms {
     /// The data key in `wrapped`, which was bound to `context`.
     ///
     /// # Errors
-    /// [`EnvelopeError`](crate::error::EnvelopeError) if it does not open, [`KeyError`] if the
+    /// [`EnvelopeError`] if it does not open, [`KeyError`] if the
     /// key's state does not allow unwrapping.
     pub async fn decrypt_data_key(
         &self,
@@ -306,7 +326,7 @@ impl Kms {
     pub(super) async fn carry<R>(
         &self,
         key: Option<&KeyId>,
-        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+        work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<R, Error> {
         let (result, unwritten) = self.attempt(key, work).await?;
         if let Some(ticket) = unwritten {
@@ -320,7 +340,7 @@ impl Kms {
     pub(super) async fn attempt<R>(
         &self,
         key: Option<&KeyId>,
-        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+        work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
         self.attempt_as(|| Call::new(&self.caller, true), key, work).await
     }
@@ -330,7 +350,7 @@ impl Kms {
         &'k self,
         new_call: impl Fn() -> Call<'k>,
         key: Option<&KeyId>,
-        work: impl Fn(&Call<'_>) -> Result<R, TryError>,
+        mut work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
         let (mut supplied, mut asked) = (0, 0);
         let mut waited = Duration::ZERO;

@@ -63,7 +63,8 @@ impl Kms {
     ///
     /// When this has answered `Ok`, no handle, lease or stream yields another byte of a key or of
     /// plaintext, and no key is in the engine's memory (guarantees 1 and 6), not even a root key
-    /// that the host handed in with its configuration. The gate is shut before this returns its future, and the engine stops whether or not that is ever polled.
+    /// that the host handed in with its configuration. The gate is shut before this returns its
+    /// future, and the engine stops whether or not that is ever polled.
     ///
     /// # Errors
     /// [`LifecycleError::Stuck`](crate::error::LifecycleError) if a section does not end within a
@@ -77,8 +78,8 @@ impl Kms {
     ///
     /// Streams are cut as soon as what is inside the gate has left it, which takes microseconds:
     /// each chunk needs the gate. `drain` is for what a stop waits for beyond that, a change of a
-    /// key on its way to the store and the store's close; [`CLOSE_GRACE`](crate::limits::CLOSE_GRACE)
-    /// at least.
+    /// key on its way to the store and the store's close; at least
+    /// [`CLOSE_GRACE`](crate::limits::CLOSE_GRACE).
     ///
     /// # Errors
     /// As for [`Self::stop`].
@@ -138,11 +139,17 @@ impl Kms {
     }
 
     /// Swaps to `config`: a new generation is built and probed beside the one that runs, and takes
-    /// its place without failing an operation. On the same keystore the two share it.
+    /// its place without failing an operation. On the same keystore the two share it, and so do all
+    /// changes of keys.
+    ///
+    /// Where it is another keystore, changes are refused as retriable from now to the swap: they
+    /// would be missing in a copy. What only takes away acts at once, and before the swap on the new
+    /// keystore too, where that holds the same key.
     ///
     /// # Errors
-    /// Whatever is wrong with the configuration or keeps its backend from opening; the engine runs
-    /// on as it was.
+    /// Whatever is wrong with the configuration or keeps its backend from opening, and
+    /// [`KeyError`](crate::error::KeyError) where a key of a copy does not allow what was taken away
+    /// meanwhile; the engine runs on as it was.
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
         config.prepare()?;
         self.intend(Operation::Reconfigure).await?;

@@ -2,10 +2,13 @@
 //!
 //! An [`Engine`] owns threads; a [`Kms`] is a handle on it for any thread and any runtime.
 
+mod block_on;
 mod keys;
 mod lease;
 mod lifecycle;
 mod objects;
+mod options;
+pub(crate) mod stored;
 
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -26,22 +29,25 @@ use crate::actors::reaper::{ClockWatch, Reaper};
 use crate::actors::system::{Place, Threads};
 use crate::actors::watch::Watch;
 use crate::audit::{
-    AuditBuffers, AuditSink, Caller, Operation, RecordRef, TracingSink, Writer, WriterCounts,
-    WriterReport,
+    AuditBuffers, AuditSink, Caller, Operation, RecordRef, Writer, WriterCounts, WriterReport,
 };
 use crate::backend::Means;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
 use crate::gate::{Class, Scope, stripe_of_thread};
-use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE, REAP_INTERVAL};
+use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE};
+use crate::object::workers::Workers;
 use crate::plane::Plane;
 use crate::status::{Activity, AuditActivity, Phase, Status};
 
+pub(crate) use block_on::block_on;
+use block_on::block_on_within;
 pub use keys::Rewrapped;
 use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
-pub use objects::{Opened, Sealed};
+pub use objects::{OpenWriter, Opened, SealWriter, Sealed, plain_size, sealed_size};
+pub use options::EngineOptions;
 
 /// A key-management engine: its threads, and the way to them.
 ///
@@ -52,59 +58,6 @@ pub struct Engine {
     kms: Kms,
     threads: Option<Threads>,
     writer: Option<Writing>,
-}
-
-/// What an engine is made with, beside its configuration.
-#[non_exhaustive]
-pub struct EngineOptions {
-    /// Where it reads time from.
-    pub clock: Arc<dyn Clock>,
-    /// Where audit records go.
-    pub audit_sink: Box<dyn AuditSink>,
-    /// How often it looks for deletions and rotations that are due.
-    pub reap_interval: Duration,
-}
-
-impl EngineOptions {
-    /// The system's clocks, records as `tracing` events, and a look at what is due each minute.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            clock: Arc::new(SystemClock::default()),
-            audit_sink: Box::new(TracingSink::new()),
-            reap_interval: REAP_INTERVAL,
-        }
-    }
-
-    /// The same with another clock.
-    #[must_use]
-    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ..self }
-    }
-
-    /// The same with another sink.
-    #[must_use]
-    pub fn with_audit_sink(self, sink: impl AuditSink + 'static) -> Self {
-        Self { audit_sink: Box::new(sink), ..self }
-    }
-
-    /// The same with another interval.
-    #[must_use]
-    pub fn with_reap_interval(self, reap_interval: Duration) -> Self {
-        Self { reap_interval, ..self }
-    }
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for EngineOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EngineOptions").finish_non_exhaustive()
-    }
 }
 
 impl Engine {
@@ -152,7 +105,9 @@ impl Engine {
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
         let homes = Homes::new(&plane);
-        let shared = Shared { plane, homes, ports, supplies, trail, watch, written, clocks };
+        let workers = Workers::default();
+        let shared =
+            Shared { plane, homes, workers, ports, supplies, trail, watch, written, clocks };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -255,6 +210,8 @@ impl Drop for Engine {
             // The store is closed and its lock given back before the threads go.
             let _ = ports.backend.tell(Close);
         }
+        // What they work on has met the shut gate.
+        self.kms.shared.workers.close();
         // It joins them.
         drop(self.threads.take());
         // A start that was asked for meanwhile may have opened; nobody is left who opens now.
@@ -300,6 +257,8 @@ pub struct Kms {
 struct Shared {
     plane: Arc<Plane>,
     homes: Homes,
+    /// Threads for large objects.
+    workers: Workers,
     ports: Ports,
     supplies: Supplies,
     trail: Trail,
@@ -486,40 +445,6 @@ fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>,
         })
         .map_err(|_error| LifecycleError::Threads("they could not be started"))?;
     Ok((Arc::new(plane), Writing { thread, ended, counts }))
-}
-
-/// Waits for `future` on a thread without a runtime.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    match block_on_within(Duration::MAX, future) {
-        Some(output) => output,
-        None => unreachable!("no deadline that is that far comes"),
-    }
-}
-
-/// The same for so long.
-#[expect(clippy::disallowed_methods, reason = "the engine's timer ends with its threads")]
-fn block_on_within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
-    struct Unpark(std::thread::Thread);
-
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let began = std::time::Instant::now();
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut context = core::task::Context::from_waker(&waker);
-    let mut future = core::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            core::task::Poll::Ready(output) => return Some(output),
-            core::task::Poll::Pending => match time.checked_sub(began.elapsed()) {
-                Some(left) => std::thread::park_timeout(left),
-                None => return None,
-            },
-        }
-    }
 }
 
 #[cfg(test)]

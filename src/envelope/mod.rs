@@ -36,7 +36,7 @@ use crate::crypto::aead::{NONCE_BYTES, TAG_BYTES};
 use crate::crypto::commitment::COMMITMENT_BYTES;
 use crate::crypto::message::Message;
 use crate::error::EnvelopeError;
-use crate::key::{KeyVersion, VersionTag};
+use crate::key::{KeyId, KeyVersion, VersionTag};
 use crate::limits::{DATA_KEY_BYTES_MAX, DATA_KEY_BYTES_MIN, KEY_ID_BYTES_MAX};
 
 pub(crate) use self::parse::total_bytes;
@@ -62,6 +62,13 @@ impl WrappedKey {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// How long the envelope of an object's key under `key` is.
+    pub(crate) fn object_key_bytes(key: &KeyId) -> usize {
+        let wrapped = DataKeySpec::AES_256.bytes() + WRAP_OVERHEAD_BYTES;
+        let named = 1 + key.as_str().len() + 12;
+        HEADER_BYTES + named + 1 + WRAP_NONCE_BYTES + 2 + wrapped + COMMITMENT_BYTES
     }
 
     /// The envelope's parts, for display: nothing in them is verified.

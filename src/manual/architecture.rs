@@ -40,8 +40,8 @@
 //!
 //! # The gate
 //!
-//! A *section* is synchronous work under a permit: at most one chunk of 16 KiB or one payload of
-//! 64 KiB. Shutting refuses new sections at once, on any thread, without asking anybody. Quiescing
+//! A *section* is synchronous work under a permit: one chunk of 16 KiB, one payload of 64 KiB, or a
+//! run of up to eight chunks that looks before each whether the gate has been shut. Shutting refuses new sections at once, on any thread, without asking anybody. Quiescing
 //! waits for those that began before, and only for those: it is how one knows that nobody uses an
 //! old snapshot any more.
 //!
@@ -52,11 +52,16 @@
 //! accepted, and nowhere else. A lease is released by `copy_into`, a stream chunk by chunk.
 //!
 //! **Architecture Invariant**: anybody may shut the gate; only the lifecycle actor opens it, and
-//! never over a shut that it has not heard of.
+//! never over a shut that nobody has told it of. Its own shuts take no ticket, so that it learns of
+//! no other by them.
 //!
-//! Longer work is an *operation*: a stream holds a ticket, not a permit. It passes the gate for
-//! each chunk and looks there whether its key still allows it. A stop cuts it without polling its
-//! future.
+//! Longer work is an *operation*: a stream or a large buffer holds a ticket, not a permit. It passes
+//! the gate for each chunk or run and looks there whether its key still allows it. A stop cuts it
+//! within one chunk, without polling its future.
+//!
+//! Objects of 1 MiB and more are shared by the engine's own threads where the caller may block or
+//! has lent its buffers ([`Kms::seal_bytes`](crate::Kms::seal_bytes)); each of them passes the gate
+//! as any caller does. An executor's thread is never held for longer than 256 KiB take, some 25 us.
 //!
 //! # The life of an engine
 //!
@@ -68,7 +73,13 @@
 //!
 //! The last intent wins: a stop during a start ends the start at once. A start builds a candidate
 //! and probes it before the gate opens. A reconfiguration builds one beside the generation that
-//! runs, swaps, waits until nobody uses the old one and wipes it.
+//! runs, swaps, waits until nobody uses the old one and wipes it. A store is opened beside the
+//! messages of the backend, on a thread of its own where that blocks: however long Argon2id, a
+//! million records or a network take, a key can be disabled meanwhile.
+//!
+//! **Architecture Invariant**: a swap loses no change and gives back nothing that was taken away.
+//! Changes are refused as retriable from the asking for another store to the swap; brakes are
+//! carried out on both stores.
 //!
 //! **Architecture Invariant**: an engine that has lost an actor for good is
 //! [`Failed`](crate::status::Phase::Failed), with its gate shut. There is no half-alive state.
@@ -78,9 +89,9 @@
 //! | actor | thread | owns | hears | tells |
 //! |---|---|---|---|---|
 //! | lifecycle | control | the state machine, generation numbers, the right to open the gate | configure, start, stop, freeze, thaw, reconfigure; built, failed, quiet, closed | backend, everyone by the gate |
-//! | backend | backend | the open store of one generation, the key table that callers read, the queue of changes | changes of keys, listings, use counts, load, close | lifecycle, reaper, audit |
+//! | backend | backend | the open store of one generation, the key table that callers read, the queue of changes, the opening of the next store | changes of keys, listings, use counts, load, close | lifecycle, reaper, audit |
 //! | audit | audit | the rounds that collect the callers' buffers | ring, durable records, brake records | the writer thread |
-//! | reaper | control | what is due: deletions, rotations by age and use | timers | backend |
+//! | reaper | control | what is due: deletions, rotations by age and use; whether the clock is believed | timers, starts | backend |
 //! | watch | control | who is kept alive, and how often each died | obituaries | lifecycle: lost for good |
 //!
 //! The writer is a plain thread of its own, because a host's sink may block.

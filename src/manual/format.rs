@@ -12,7 +12,7 @@
 //! ```
 //!
 //! `tests/format/opener.py` is such an opener, in Python, written from this page; the tests hold it
-//! against the engine. Section 8 has a keystore and a sealed file in full, with every value
+//! against the engine. Section 9 has a keystore and a sealed file in full, with every value
 //! on the way.
 //!
 //! # Conventions
@@ -32,7 +32,7 @@
 //!
 //! # 1. A sealed file
 //!
-//! What `portcullis seal` writes and [`Kms::seal`](crate::Kms::seal) gives:
+//! What `portcullis seal` writes and [`Kms::seal`](crate::Kms::seal) gives, as stream and as buffer:
 //!
 //! ```text
 //! length
@@ -105,8 +105,8 @@
 //! | kind | its fields | written today |
 //! |---|---|---|
 //! | 1, data key | none | yes |
-//! | 2, object | bucket, object name; both empty for a file or stream (two fields of length 0) | files and streams |
-//! | 3, part of an upload | bucket, object name, upload id, part number | no |
+//! | 2, object | bucket, object name; both empty for a file or stream (two fields of length 0) | yes |
+//! | 3, part of an upload | bucket, object name, upload id, part number as `u16` | yes |
 //! | 4, bucket key | bucket, bucket-key id | no |
 //! | 5, payload | none | yes |
 //!
@@ -168,7 +168,7 @@
 //! | purpose | kind of its context |
 //! |---|---|
 //! | 1, data key | 1 |
-//! | 2, object key | 2 |
+//! | 2, object key | 2, for objects in parts too |
 //! | 4, payload key | 5 |
 //!
 //! Under a parent, `0x00 || n || key id || version || version tag` in the aad becomes
@@ -176,10 +176,9 @@
 //!
 //! ## Small payloads
 //!
-//! What [`Kms::encrypt`](crate::Kms::encrypt) gives is `envelope || salt || commitment || chunks`:
-//! an envelope of purpose 4, then section 1 from the salt on, always with suite 1, with the
-//! canonical context of kind 5. Its plaintext is at most 65,536 bytes. There is no magic before the
-//! envelope's own.
+//! What [`Kms::encrypt`](crate::Kms::encrypt) gives is laid out as a sealed file (section 1), with
+//! three differences: it begins with `"PCSP"`, its envelope has purpose 4, and its canonical context
+//! is of kind 5. Its plaintext is at most 65,536 bytes.
 //!
 //! # 4. The keystore
 //!
@@ -369,7 +368,133 @@
 //! mark's link: a crash between a change and its mark leaves that. An open intent that was finished
 //! counts as a generation.
 //!
-//! # 8. An example
+//! # 8. Stored objects
+//!
+//! What an object store keeps of an object ([`objects`](super::objects)): for one that was put whole
+//! its *body* and its *record*; for one that was put in parts a body for each part, a record and a
+//! *part table*. A body is section 1 from the salt on, exactly a C2SP sealed object. While parts
+//! are being put, there are a record of the upload and one of each part.
+//!
+//! Bucket and object name are 1 to 1,024 bytes each. They are stored in none of this: whoever opens
+//! an object states them, as its context.
+//!
+//! ## The head
+//!
+//! Records of objects and of uploads begin with it:
+//!
+//! ```text
+//! length
+//!      4  magic
+//!      1  format version, 1
+//!      1  mode: 1 SSE-S3, 2 SSE-KMS, 3 SSE-C
+//!      1  suite of the bodies, as in section 1
+//!      e  envelope of the object's key, purpose 2, of a key of 32 bytes; it names its own length
+//!         and where the mode is 3,
+//!            32  customer salt
+//!            32  key check
+//! ```
+//!
+//! The envelope is bound to the canonical context of kind 2 with bucket and object name, for an
+//! object in parts too. From the object's key come the keys of the record, and under modes 1 and 2
+//! of the bodies; under mode 3 those come from the customer's key, 32 bytes:
+//!
+//! ```text
+//! MAC key    = HMAC-SHA-256(object's key, "portcullis/v1/object/mac")
+//! facts key  = HMAC-SHA-256(object's key, "portcullis/v1/object/facts")
+//!
+//! prk        = HKDF-Extract(customer salt, customer key)                         mode 3 alone
+//! key check  = HKDF-Expand(prk, "portcullis/v1/customer/check", 32)
+//! input key  = HKDF-Expand(prk, "portcullis/v1/customer/key" || context, 32)
+//! ```
+//!
+//! `context` is the canonical context of the body: of kind 2 with bucket and object name, or of kind
+//! 3 for a part. In section 1 it takes the place of the one there, and under mode 3 the input key
+//! that of the data key. Compare the key check in constant time; it tells a wrong key before a body
+//! is read.
+//!
+//! ## The object's record
+//!
+//! At most 2,181 bytes.
+//!
+//! ```text
+//! length
+//!         head with the magic "PCOR"
+//!      8  length of the plaintext, that of all parts together
+//!      1  1 put whole, 2 put in parts; where it is 1, there follow
+//!            24  salt of the body
+//!         and where it is 2,
+//!             1  u, length of the upload id, 1 to 128
+//!             u  upload id: A-Z a-z 0-9 . _ ~ -
+//!             2  number of parts, 1 to 10000
+//!            32  SHA-256 of the part table
+//!      2  f, length of the sealed facts, 30 to 368
+//!      f  sealed facts
+//!     32  MAC
+//! ```
+//!
+//! `MAC = HMAC-SHA-256(MAC key, everything before)`, compared in constant time, and before anything
+//! else in the record is believed. A body that begins with another salt than the record, or the
+//! part table, says is refused: it is another object's, or an earlier upload of the part.
+//!
+//! The length of a body follows from the length of its plaintext (section 1), so any range can be
+//! opened from its own chunks: the salt is known, and the envelope has committed to the key.
+//!
+//! ## Facts
+//!
+//! `sealed facts = nonce 12 || AES-256-GCM-SIV Seal[facts key](nonce, magic of the record, facts)`
+//!
+//! ```text
+//! length
+//!      1  t, length of the ETag, 0 to 128; 0 where there is none
+//!      t  ETag: visible ASCII, 0x21 to 0x7e
+//!      1  number of checksums, 0 to 6; then for each, by ascending algorithm
+//!             1  algorithm: 1 CRC-32, 2 CRC-32C, 3 CRC-64/NVME, 4 MD5, 5 SHA-1, 6 SHA-256
+//!             1  of what: 1 the whole plaintext, 2 the checksums of the parts
+//!             1  length: 4, 4, 8, 16, 20 or 32
+//!                value
+//! ```
+//!
+//! ## Parts
+//!
+//! The upload's record, from its creation to its end; at most 1,768 bytes:
+//!
+//! ```text
+//! length
+//!         head with the magic "PCUR"
+//!      1  u, length of the upload id, 1 to 128
+//!      u  upload id
+//!     32  MAC: HMAC-SHA-256(MAC key, everything before)
+//! ```
+//!
+//! A part's record, until the upload is completed; its facts and its MAC are under the keys of the
+//! upload's record:
+//!
+//! ```text
+//! length
+//!      4  "PCPR"
+//!      1  format version, 1
+//!      2  part number, 1 to 10000
+//!      8  length of the plaintext
+//!     24  salt
+//!      2  f, length of the sealed facts, 30 to 368
+//!      f  sealed facts
+//!     32  MAC: HMAC-SHA-256(MAC key, everything before)
+//! ```
+//!
+//! The part table of the completed object, which its record names by SHA-256. Completing an upload
+//! takes the head of its record over into the object's, with the other magic.
+//!
+//! ```text
+//! length
+//!      4  "PCPT"
+//!      1  format version, 1
+//!      2  number of parts, 1 to 10000; then for each, by ascending number
+//!             2  part number, 1 to 10000
+//!             8  length of the plaintext
+//!            24  salt
+//! ```
+//!
+//! # 9. An example
 //!
 //! A keystore with the key `default`, made on 2026-01-01T00:00:00Z under the root key `00 01 ..
 //! 1f`, and a file of six bytes, `hello` and a line feed, sealed under the context `tenant` = `a`.

@@ -1,7 +1,7 @@
 //! The RustFS *KMS Security Guidelines*, row by row, with their state in this release.
 //!
 //! *Fulfilled* means that a test shows it; *in part* and *not yet* say what is missing. Rows about
-//! Vault, the admin interface, SSE-C, the cache and metrics wait for those to be built.
+//! Vault, the admin interface, the cache and metrics wait for those to be built.
 //!
 //! # Threats
 //!
@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | T1 | an attacker reaches the host or Vault over the network | nothing listens. The one connection is to Vault, where keys are kept there: TLS alone, redirects and answers bounded. No secret stands in an error or log: `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event` |
 //! | T2 | leaked admin credentials change the KMS configuration | in part: every change is recorded with its principal before it is answered ([guarantee 4](super::guarantees)). Not yet: principals of the engine's own, the blast-radius query |
-//! | T3 | a misconfigured SSE-C client exposes its key | not yet: no SSE-C |
+//! | T3 | a misconfigured SSE-C client exposes its key | fulfilled: E1 to E3 below |
 //! | T4 | an insider reads master keys from disk | fulfilled: records are sealed under a root key that need not be on that disk, modes and owners are enforced, every byte is authenticated, rollback and omission are detected: `guideline_t4_a_bit_flipped_in_any_byte_is_found_in_its_file`, `guideline_t4_exchanged_and_older_records_are_not_the_latest`, `guideline_t4_an_older_copy_is_refused_with_an_anchor`, `nothing_of_a_key_stands_in_its_file_in_the_clear` |
 //!
 //! # Authentication and authorisation
@@ -57,9 +57,9 @@
 //!
 //! | id | requirement | state |
 //! |---|---|---|
-//! | E1 | 256-bit keys with a matching MD5 | not yet: no SSE-C |
-//! | E2 | SSE-C keys are never stored | not yet |
-//! | E3 | HTTPS for client connections | not yet |
+//! | E1 | 256-bit keys with a matching MD5 | fulfilled: `guideline_e1_every_wrong_combination_of_headers_has_the_code_and_status_of_s3_and_stores_nothing` (a client against a host), `a_customers_key_is_taken_whole_and_exact_or_refused_on_writes_reads_and_copies` |
+//! | E2 | SSE-C keys are never stored | fulfilled: `guideline_e2_neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_no_digest_is_stored`, `guideline_e2_no_customers_key_and_no_plaintext_is_in_memory_once_its_requests_are_answered` (in a host with [`WipingAlloc`](crate::memory::WipingAlloc): without it, headers stay in what an HTTP stack freed), `guideline_e2_a_wrong_or_missing_customers_key_opens_nothing_anywhere` |
+//! | E3 | HTTPS for client connections | fulfilled: `guideline_e3_a_customers_key_over_plain_http_is_refused_and_other_modes_are_not`. Where a host lets it pass for development, each key that comes so is a warning: `guideline_e3_a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so`. A counter follows with metrics |
 //!
 //! # Audit and monitoring
 //!

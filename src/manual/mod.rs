@@ -5,6 +5,8 @@
 //! | [`architecture`] | whoever reads or changes the code | why two planes, what passes the gate, who owns what, what is absent on purpose |
 //! | [`guarantees`] | whoever relies on it | the ten promises, the test that shows each, and what is not built yet |
 //! | [`threat_model`] | whoever has to judge it | against whom it protects, against whom not |
+//! | [`objects`] | whoever stores objects | what is put where, ranges, parts, customer keys, other keys and modes |
+//! | [`mod@s3`] | whoever speaks S3 to its clients | SSE-S3, SSE-KMS and SSE-C: headers in, decision, headers out |
 //! | [`operations`] | whoever runs it | root key, anchor, permissions, backup, clones and forks, incidents |
 //! | `vault` (feature `vault`) | whoever keeps keys in Vault or OpenBao | which backend, what is stored, what Vault must allow, damage, several engines, outages |
 //! | `vault_identity` | whoever runs it on Vault | logins, renewal, rotation, secrets that end, outages |
@@ -22,7 +24,9 @@ pub mod format;
 pub mod glossary;
 pub mod guarantees;
 pub mod guidelines;
+pub mod objects;
 pub mod operations;
+pub mod s3;
 pub mod threat_model;
 #[cfg(feature = "vault")]
 pub mod vault;

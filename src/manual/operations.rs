@@ -60,6 +60,9 @@
 //! cloned_host = false
 //! require_locked_memory = false         # refuse where RLIMIT_MEMLOCK does not let keys be locked
 //! harden_process = false                # no core dumps, no debugger
+//!
+//! [objects]
+//! threads = 4                           # for objects of 1 MiB and more; 0 for none
 //! "#;
 //! let config = Config::from_toml(text, "/etc/portcullis".as_ref())?;
 //! # }
@@ -79,7 +82,10 @@
 //! | [`Env`](crate::keystore::RootKey::Env) | containers | the process's environment is readable in `/proc` to its user, and inherited by children |
 //! | [`Passphrase`](crate::keystore::RootKey::Passphrase) | a person who is asked at start | Argon2id costs a guesser 64 MiB and 3 passes a try: use six random words or more |
 //!
-//! It is read when the keystore is opened and wiped when that is done. To change it:
+//! It is read when the keystore is opened and wiped when that is done. One that the host hands in,
+//! a key or a passphrase, is kept while the engine runs, to open the keystore again after a failure,
+//! and wiped by a stop: [`configure`](crate::Kms::configure) hands it in again before each start but
+//! the first. To change it:
 //! [`change_root_key`](crate::keystore::change_root_key), with the engine stopped. Keys and data
 //! are not touched. *Earlier copies of the file `keystore` still open under the old root key*:
 //! after a leak of both, make a new keystore, and generate and rewrap anew.
@@ -146,7 +152,7 @@
 //!
 //! A virtual machine that is snapshotted and resumed twice draws the same "random" bytes twice.
 //! Where that can happen set [`cloned_host`](crate::config::HostConfig::cloned_host): random bytes
-//! are drawn anew for each use with the system's mixed in, and streams are sealed with
+//! are drawn anew for each use with the system's mixed in, and objects and payloads are sealed with
 //! AES-256-GCM-SIV, for which a repeated nonce only shows that two chunks are equal. It costs a
 //! system call for each draw. Two machines must not both go on with one keystore: where both reach
 //! the same anchor, the second is refused.

@@ -1,15 +1,18 @@
 //! What the benches of objects measure, beside the bare primitive: one AEAD call a chunk, by
 //! `aws-lc-rs` directly.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncBufRead, AsyncRead};
 
+use super::buffer;
 use super::chunk::{ChunkCipher, HEADER_BYTES, Header, SEALED_CHUNK_BYTES, Suite, sealed_size};
-use super::payload::{open_chunks, seal_chunks};
+
+use super::direction::{Open, Seal};
+use super::input::Lent;
 use super::pipe::Operation;
-use super::stream::{OpenReader, SealReader};
+use super::stream::{OpenReader, SealReader, Turning};
 use crate::error::Error;
 use crate::limits::CHUNK_BYTES;
 
@@ -94,21 +97,39 @@ impl Bench {
     pub fn seal(&self, plain: &[u8], out: &mut [u8]) {
         let (header, body) = out.split_at_mut(HEADER_BYTES);
         header.copy_from_slice(&self.header.parts().concat());
-        seal_chunks(&cipher().0, plain, body).expect("the sizes fit");
+        let mut operation = Always(Some(cipher().0));
+        buffer::turn::<Seal, _>(&mut operation, plain, body).expect("the sizes fit");
     }
 
     /// The plaintext of an object, in one go.
     pub fn open(&self, sealed: &[u8], out: &mut [u8]) {
         let (header, body) = Header::split_from(sealed).expect("it has a header");
-        let cipher = ChunkCipher::for_opening(Suite::Aes256Gcm, &KEY, &header, b"bench");
-        let cipher = cipher.expect("it was sealed with this key");
-        open_chunks(&cipher, body, out).expect("it was sealed with this key");
+        let mut operation = Always(None);
+        operation.begin(&header).expect("it was sealed with this key");
+        buffer::turn::<Open, _>(&mut operation, body, out).expect("it was sealed with this key");
     }
 
     /// `source` sealed as a stream.
     pub fn seal_stream<R: AsyncRead + Read>(&self, source: R) -> impl AsyncRead + Read + use<R> {
         let (cipher, header) = cipher();
         SealReader::new(source, Always(Some(cipher)), &[], &header)
+    }
+
+    /// `source` sealed as a stream, from where it lies.
+    pub fn seal_lent<R: AsyncBufRead + BufRead>(
+        &self,
+        source: R,
+    ) -> impl AsyncRead + Read + use<R> {
+        let (cipher, header) = cipher();
+        Turning::sealing(Lent::new(source), Always(Some(cipher)), &[], &header)
+    }
+
+    /// `source` opened as a stream, from where it lies.
+    pub fn open_lent<R: AsyncBufRead + BufRead>(
+        &self,
+        source: R,
+    ) -> impl AsyncRead + Read + use<R> {
+        Turning::opening(Lent::new(source), Always(None))
     }
 
     /// `source` opened as a stream.

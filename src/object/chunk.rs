@@ -105,6 +105,11 @@ impl Header {
         Ok((header, rest))
     }
 
+    /// The salt.
+    pub(crate) fn salt(&self) -> &[u8; SALT_BYTES] {
+        &self.salt
+    }
+
     /// The header as it stands in the object: salt, then commitment.
     pub(crate) fn parts(&self) -> [&[u8]; 2] {
         [&self.salt, &self.commitment]

@@ -1,32 +1,34 @@
-//! A stream as a state machine: input bytes go in, output bytes come out, nothing is read or
-//! written here.
+//! An object as a state machine: slices of input go in, slices of output come out, nothing is read
+//! or written here.
 //!
 //! ```text
-//! while pipe.wants_input() { read into pipe.room(); pipe.fed(n) }      0 is the end of input
-//! pipe.take(operation, out)                                            0 is the end of output
+//! wanted = pipe.wants()                          read at least so many, or to the end
+//! step   = pipe.work(operation, input, ended, out)    step.taken of input, step.given of out
 //! ```
 //!
-//! One [`Pipe::take`] works on at most one chunk and hands bytes out inside one section of the
-//! gate. Where `out` holds a whole chunk, the chunk is sealed or opened right into it.
+//! Chunks are turned from the input where it lies right into `out`, as many as both hold; only what
+//! is no whole chunk there is copied: the beginning of a chunk, to wait for the rest of it, and the
+//! end of one for which `out` had no room. Each chunk is turned, and each byte handed out, inside a
+//! section of the gate.
 //!
 //! Opening looks 17 bytes past a full chunk before it opens it: if just an empty last chunk
 //! follows, that is opened first. So whoever stops reading at the known length has still had the
 //! end authenticated, and [`Operation::finished`] comes with the last byte.
 //!
-//! Cost: about 150 KiB a stream, no allocation after birth; input is read eight chunks at a time,
-//! because a read is often a system call or a hop to another thread.
+//! Cost: what is copied waits in up to 33 KiB, made when it is first needed.
 
 use core::marker::PhantomData;
-use std::io;
 use std::sync::Arc;
 
-use super::chunk::{ChunkCipher, HEADER_BYTES, Header, SEALED_CHUNK_BYTES};
-use super::window::Window;
-use crate::crypto::aead::TAG_BYTES;
-use crate::error::{Error, ObjectError};
-use crate::limits::CHUNK_BYTES;
+use zeroize::Zeroize;
 
-/// The engine's side of a stream: its ticket, its key and the gate.
+use super::chunk::{ChunkCipher, HEADER_BYTES, Header};
+use super::direction::{Direction, Open, Seal};
+use super::run::Run;
+use super::window::Window;
+use crate::error::Error;
+
+/// The engine's side of an object: its ticket, its key and the gate.
 pub(crate) trait Operation: Unpin {
     /// Makes the cipher that opens the object which begins with `header`. Called once, before the
     /// first section of a stream that opens; never for one that seals.
@@ -45,91 +47,36 @@ pub(crate) trait Operation: Unpin {
     /// `work` was not run, and the stream is cut.
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error>;
 
+    /// Turns the whole chunks of `input`, the first of which has the number `first`, into `out`,
+    /// each in a section of its own.
+    fn run<D: Direction>(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        let mut done = 0;
+        let chunks = input.chunks_exact(D::INPUT_BYTES).zip(out.chunks_exact_mut(D::OUTPUT_BYTES));
+        for (number, (input, out)) in (first..).zip(chunks) {
+            let turned = self.section(|cipher| D::turn(cipher, number, input, out));
+            if let Err(error) = turned.and_then(|turned| turned) {
+                return Run { done, end: Err(error) };
+            }
+            done += 1;
+        }
+        Run { done, end: Ok(()) }
+    }
+
     /// The stream ended well and its last byte was handed out. Called once.
     fn finished(&mut self, plain_bytes: u64);
-}
 
-/// Which way a pipe works.
-pub(crate) trait Direction {
-    /// Bytes before the first chunk of the input.
-    const HEAD_BYTES: usize;
-    /// Room for input.
-    const INPUT_BYTES: usize;
-    /// Most output of one step.
-    const OUTPUT_BYTES_MAX: usize;
-
-    /// The next step, given how many input bytes wait and whether more will come; `None` if more
-    /// must come first.
-    fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError>;
-
-    /// Turns `input` of a step, whose first chunk is `number`, into all of `out`.
-    fn turn(cipher: &ChunkCipher, number: u64, input: &[u8], out: &mut [u8]) -> Result<(), Error>;
-}
-
-/// One step of a pipe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    input: usize,
-    output: usize,
-    is_last: bool,
-}
-
-/// From plaintext to object.
-pub(crate) enum Seal {}
-
-impl Direction for Seal {
-    const HEAD_BYTES: usize = 0;
-    const INPUT_BYTES: usize = CHUNKS_READ * CHUNK_BYTES;
-    const OUTPUT_BYTES_MAX: usize = SEALED_CHUNK_BYTES;
-
-    fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError> {
-        let is_last = waiting < CHUNK_BYTES;
-        let input = waiting.min(CHUNK_BYTES);
-        Ok((ended || !is_last).then_some(Step { input, output: input + TAG_BYTES, is_last }))
-    }
-
-    fn turn(cipher: &ChunkCipher, number: u64, input: &[u8], out: &mut [u8]) -> Result<(), Error> {
-        cipher.seal(number, input, out)
+    /// The stream ended with `error`, which may be one that a section gave.
+    fn failed(&mut self, error: &Error) {
+        let _ = error;
     }
 }
 
-/// From object to plaintext.
-pub(crate) enum Open {}
-
-impl Direction for Open {
-    const HEAD_BYTES: usize = HEADER_BYTES;
-    const INPUT_BYTES: usize = HEADER_BYTES + CHUNKS_READ * SEALED_CHUNK_BYTES + TAG_BYTES + 1;
-    const OUTPUT_BYTES_MAX: usize = CHUNK_BYTES;
-
-    fn plan(waiting: usize, ended: bool) -> Result<Option<Step>, ObjectError> {
-        let step = |input, output, is_last| Ok(Some(Step { input, output, is_last }));
-        match waiting {
-            FULL_AND_MORE.. => step(SEALED_CHUNK_BYTES, CHUNK_BYTES, false),
-            _ if !ended => Ok(None),
-            FULL_AND_EMPTY => step(FULL_AND_EMPTY, CHUNK_BYTES, true),
-            TAG_BYTES..SEALED_CHUNK_BYTES => step(waiting, waiting - TAG_BYTES, true),
-            // It ends inside a tag, or with a full chunk.
-            _ => Err(ObjectError::Malformed("length")),
-        }
-    }
-
-    fn turn(cipher: &ChunkCipher, number: u64, input: &[u8], out: &mut [u8]) -> Result<(), Error> {
-        match input.split_at_checked(SEALED_CHUNK_BYTES) {
-            Some((full, empty_last)) if !empty_last.is_empty() => {
-                cipher.open(number + 1, empty_last, &mut [])?;
-                cipher.open(number, full, out)
-            }
-            Some(_) | None => cipher.open(number, input, out),
-        }
-    }
-}
-
-/// A stream in one direction.
+/// An object on its way in one direction.
 pub(crate) struct Pipe<D> {
     state: State,
-    input: Window,
-    input_ended: bool,
-    /// Output of a step that did not fit where it was wanted.
+    /// The beginning of a chunk whose rest has not come.
+    carry: Window,
+    /// Output that had no room where it was wanted.
     output: Window,
     /// Number of the next chunk.
     number: u64,
@@ -150,12 +97,21 @@ enum State {
     Cut(Arc<Error>),
 }
 
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Bytes of input that it took.
+    pub(crate) taken: usize,
+    /// Bytes of output that it gave.
+    pub(crate) given: usize,
+}
+
 impl Pipe<Seal> {
     /// A pipe that gives `prefix`, then `header`, then chunks.
     pub(crate) fn sealing(prefix: &[u8], header: &Header) -> Self {
-        let front = prefix.len() + HEADER_BYTES;
-        let mut pipe = Self::new(State::Body, Seal::OUTPUT_BYTES_MAX.max(front));
+        let mut pipe = Self::new(State::Body);
         let [salt, commitment] = header.parts();
+        pipe.output.reserve(Seal::OUTPUT_BYTES.max(prefix.len() + HEADER_BYTES));
         for part in [prefix, salt, commitment] {
             assert!(pipe.output.push(part), "the window was made to hold them");
         }
@@ -166,134 +122,254 @@ impl Pipe<Seal> {
 impl Pipe<Open> {
     /// A pipe whose input begins with a header.
     pub(crate) fn opening() -> Self {
-        Self::new(State::Head, Open::OUTPUT_BYTES_MAX)
+        Self::new(State::Head)
     }
 }
 
 impl<D: Direction> Pipe<D> {
-    fn new(state: State, output_bytes: usize) -> Self {
+    fn new(state: State) -> Self {
         Self {
             state,
-            input: Window::new(D::INPUT_BYTES),
-            input_ended: false,
-            output: Window::new(output_bytes),
+            carry: Window::default(),
+            output: Window::default(),
             number: 0,
             plain_bytes: 0,
             direction: PhantomData,
         }
     }
 
-    /// Whether the next [`take`](Self::take) needs more input first.
+    /// How many bytes of input the next [`work`](Self::work) wants to see, unless the input ends
+    /// before; zero if it gives something without any.
     #[inline]
-    pub(crate) fn wants_input(&self) -> bool {
-        if self.input_ended || !self.output.is_empty() {
-            return false;
-        }
+    pub(crate) fn wants(&self) -> usize {
         let head = match self.state {
+            _ if !self.output.is_empty() => return 0,
             State::Head => D::HEAD_BYTES,
             State::Body => 0,
-            State::Tail | State::Ended | State::Cut(_) => return false,
+            State::Tail | State::Ended | State::Cut(_) => return 0,
         };
-        match self.input.len().checked_sub(head) {
-            None => true,
-            Some(waiting) => matches!(D::plan(waiting, false), Ok(None)),
+        (head + D::INPUT_BYTES + D::AHEAD_BYTES).saturating_sub(self.carry.len())
+    }
+
+    /// How long the output is that `input` bytes more would give at most, not counting what one
+    /// chunk may add at the end.
+    pub(crate) fn gives(&self, input: usize) -> usize {
+        match self.output.len() {
+            0 => (D::whole(self.carry.len() + input) * D::OUTPUT_BYTES).max(D::OUTPUT_BYTES),
+            waiting => waiting,
         }
     }
 
-    /// Where to read input to; not empty while input is wanted.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
-        self.input.room()
+    /// Whether everything has been handed out.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended)
     }
 
-    /// `len` bytes were read into the room; none is the end of input, for ever.
-    pub(crate) fn fed(&mut self, len: usize) {
-        self.input_ended |= len == 0;
-        if !self.input.grow(len) {
-            self.input.distrust();
-            self.cut(Error::ApiMisuse("a reader says it read more than it was given room for"));
-        }
-    }
-
-    /// The input failed: the stream is cut.
-    pub(crate) fn input_failed(&mut self, error: io::Error) {
-        self.input.distrust();
-        self.cut(Error::Object(ObjectError::Io(error)));
-    }
-
-    /// Hands out bytes: how many were written to the front of `out`, which is not empty. None means
-    /// that everything has been handed out.
+    /// Takes from the front of `input`, which follows what was taken before and is all that comes
+    /// where it has `ended`, and hands out to the front of `out`, which is not empty.
+    ///
+    /// It gives nothing where everything was handed out, or where it took all of `input` and needs
+    /// more.
     ///
     /// # Errors
-    /// The one with which the stream was cut; the same at every later call.
-    pub(crate) fn take<O: Operation>(
+    /// The one with which the stream was cut; the same at every later call. What a run gave before
+    /// an object's fault is given first.
+    pub(crate) fn work<O: Operation>(
         &mut self,
         operation: &mut O,
+        input: &[u8],
+        ended: bool,
         out: &mut [u8],
-    ) -> Result<usize, Arc<Error>> {
-        let taken = match &self.state {
+    ) -> Result<Step, Arc<Error>> {
+        let step = match &self.state {
             State::Cut(error) => return Err(Arc::clone(error)),
-            State::Ended => return Ok(0),
+            State::Ended => return Ok(Step::default()),
             State::Head | State::Body | State::Tail if !self.output.is_empty() => {
-                let waiting = self.output.waiting();
-                operation.section(|_| copy_front(waiting, out))
+                self.hand_out(operation, out)
             }
-            State::Head => self.begin(operation).and_then(|()| self.step(operation, out)),
-            State::Body | State::Tail => self.step(operation, out),
+            State::Head => self.head(operation, input, ended, out),
+            State::Body | State::Tail => self.body(operation, input, ended, out),
         };
-        let taken = taken.map_err(|error| self.cut(error))?;
-        // A chunk that went straight into `out` left nothing to wait.
-        self.output.shrink(taken);
+        let step = step.map_err(|error| {
+            operation.failed(&error);
+            self.cut(error)
+        })?;
         if matches!(self.state, State::Tail) && self.output.is_empty() {
             self.state = State::Ended;
             operation.finished(self.plain_bytes);
         }
-        Ok(taken)
+        Ok(step)
     }
 
-    fn begin<O: Operation>(&mut self, operation: &mut O) -> Result<(), Error> {
-        let (header, _) = Header::split_from(self.input.waiting())?;
+    fn hand_out<O: Operation>(&mut self, operation: &mut O, out: &mut [u8]) -> Result<Step, Error> {
+        let waiting = self.output.waiting();
+        let given = operation.section(|_| copy_front(waiting, out))?;
+        self.output.shrink(given);
+        Ok(Step { taken: 0, given })
+    }
+
+    fn head<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        input: &[u8],
+        ended: bool,
+        out: &mut [u8],
+    ) -> Result<Step, Error> {
+        let (head, rest) = self.top_up(input, D::HEAD_BYTES);
+        if self.carry.len() < D::HEAD_BYTES && !ended {
+            return Ok(Step { taken: head, given: 0 });
+        }
+        let (header, _) = Header::split_from(self.carry.waiting())?;
         operation.begin(&header)?;
-        self.input.shrink(D::HEAD_BYTES);
+        self.carry.shrink(D::HEAD_BYTES);
         self.state = State::Body;
-        Ok(())
+        let step = self.body(operation, rest, ended, out)?;
+        Ok(Step { taken: head + step.taken, ..step })
     }
 
-    /// Turns the next chunk and hands out what fits, in one section.
-    fn step<O: Operation>(&mut self, operation: &mut O, out: &mut [u8]) -> Result<usize, Error> {
-        let step = D::plan(self.input.len(), self.input_ended)?
-            .ok_or(Error::Unreachable("a stream was asked for output before it had its input"))?;
-        let number = self.number;
-        let input = self.input.waiting().get(..step.input).unwrap_or_default();
-        let taken = if let Some(whole) = out.get_mut(..step.output) {
-            operation.section(|cipher| D::turn(cipher, number, input, whole))??;
-            step.output
+    fn body<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        input: &[u8],
+        ended: bool,
+        out: &mut [u8],
+    ) -> Result<Step, Error> {
+        if !self.carry.is_empty() {
+            return self.carried(operation, input, ended, out);
+        }
+        let whole = D::whole(input.len());
+        let run = whole.min(out.len() / D::OUTPUT_BYTES);
+        if run > 0 {
+            return self.run(operation, run, input, out);
+        }
+        if whole > 0 {
+            let chunk = input.get(..D::INPUT_BYTES).unwrap_or_default();
+            let given = self.turn(operation, chunk, D::OUTPUT_BYTES, out)?;
+            return Ok(Step { taken: chunk.len(), given });
+        }
+        if ended {
+            let given = self.last(operation, input, out)?;
+            return Ok(Step { taken: input.len(), given });
+        }
+        let (taken, _) = self.top_up(input, input.len());
+        Ok(Step { taken, given: 0 })
+    }
+
+    /// Turns the chunk whose beginning is carried, once there is enough of it.
+    fn carried<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        input: &[u8],
+        ended: bool,
+        out: &mut [u8],
+    ) -> Result<Step, Error> {
+        let (mut taken, rest) = self.top_up(input, D::INPUT_BYTES);
+        let is_whole = D::whole(self.carry.len() + rest.len()) > 0;
+        if !is_whole {
+            // What is seen ahead comes too: there is too little of it to see it again.
+            taken += self.top_up(rest, self.carry.len() + rest.len()).0;
+        }
+        if !is_whole && !ended {
+            return Ok(Step { taken, given: 0 });
+        }
+        let carry = core::mem::take(&mut self.carry);
+        let (used, given) = if is_whole {
+            let chunk = carry.waiting().get(..D::INPUT_BYTES).unwrap_or_default();
+            (chunk.len(), self.turn(operation, chunk, D::OUTPUT_BYTES, out))
         } else {
+            (carry.len(), self.last(operation, carry.waiting(), out))
+        };
+        self.carry = carry;
+        self.carry.shrink(used);
+        Ok(Step { taken, given: given? })
+    }
+
+    /// Carries what brings the carry to `len` bytes; how much of `input` that was, and the rest.
+    fn top_up<'i>(&mut self, input: &'i [u8], len: usize) -> (usize, &'i [u8]) {
+        let missing = len.saturating_sub(self.carry.len()).min(input.len());
+        let (top, rest) = input.split_at(missing);
+        self.carry.reserve(D::INPUT_BYTES + D::AHEAD_BYTES);
+        assert!(self.carry.push(top), "less than a chunk and the bytes ahead is ever carried");
+        (missing, rest)
+    }
+
+    /// Turns `run` chunks, right into `out`.
+    fn run<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        run: usize,
+        input: &[u8],
+        out: &mut [u8],
+    ) -> Result<Step, Error> {
+        let input = input.get(..run * D::INPUT_BYTES).unwrap_or_default();
+        let out = out.get_mut(..run * D::OUTPUT_BYTES).unwrap_or_default();
+        let Run { done, end } = operation.run::<D>(self.number, input, out);
+        let step = Step { taken: done * D::INPUT_BYTES, given: done * D::OUTPUT_BYTES };
+        self.number += done as u64;
+        self.plain_bytes += D::plain(step.taken, step.given) as u64;
+        let Err(error) = end else {
+            return Ok(step);
+        };
+        // The object's own fault takes nothing back. Where the engine says no, this step gives
+        // nothing any more, though its chunks were turned before.
+        let is_of_object = matches!(error, Error::Object(_));
+        let kept = if is_of_object { step.given } else { 0 };
+        out.get_mut(kept..).unwrap_or_default().zeroize();
+        if kept == 0 {
+            return Err(error);
+        }
+        operation.failed(&error);
+        self.cut(error);
+        Ok(step)
+    }
+
+    fn last<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        input: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let output = D::last(input.len())?;
+        let given = self.turn(operation, input, output, out)?;
+        self.state = State::Tail;
+        Ok(given)
+    }
+
+    /// Turns one chunk and hands out what fits, in one section.
+    fn turn<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        input: &[u8],
+        output: usize,
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let number = self.number;
+        let given = if let Some(whole) = out.get_mut(..output) {
+            operation.section(|cipher| D::turn(cipher, number, input, whole))??;
+            output
+        } else {
+            self.output.reserve(D::OUTPUT_BYTES);
             let staged = self.output.room();
-            let staged = staged.get_mut(..step.output).unwrap_or_default();
-            let taken = operation.section(|cipher| {
+            let staged = staged.get_mut(..output).unwrap_or_default();
+            let given = operation.section(|cipher| {
                 D::turn(cipher, number, input, staged)?;
                 Ok::<_, Error>(copy_front(staged, out))
             });
             // Wiped with the rest whether or not the chunk was good.
-            let grown = self.output.grow(step.output);
-            let taken = taken??;
-            if !grown {
-                return Err(Error::Unreachable("a chunk outgrew its buffer"));
-            }
-            taken
+            let grown = self.output.grow(output);
+            let given = given??;
+            assert!(grown, "the window holds a chunk");
+            self.output.shrink(given);
+            given
         };
-        self.input.shrink(step.input);
         self.number += 1;
-        self.plain_bytes += step.input.min(step.output) as u64;
-        if step.is_last {
-            self.state = State::Tail;
-        }
-        Ok(taken)
+        self.plain_bytes += D::plain(input.len(), output) as u64;
+        Ok(given)
     }
 
     /// Ends the stream with `error`, unless it was cut before; wipes its buffers.
-    fn cut(&mut self, error: Error) -> Arc<Error> {
-        self.input.wipe();
+    pub(crate) fn cut(&mut self, error: Error) -> Arc<Error> {
+        self.carry.wipe();
         self.output.wipe();
         if let State::Cut(first) = &self.state {
             return Arc::clone(first);
@@ -301,6 +377,11 @@ impl<D: Direction> Pipe<D> {
         let error = Arc::new(error);
         self.state = State::Cut(Arc::clone(&error));
         error
+    }
+
+    /// Whether the stream was cut.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(self.state, State::Cut(_))
     }
 }
 
@@ -313,7 +394,7 @@ impl<D> Pipe<D> {
 
     /// Whether neither buffer holds anything.
     pub(crate) fn is_wiped(&self) -> bool {
-        self.input.is_wiped() && self.output.is_wiped()
+        self.carry.is_wiped() && self.output.is_wiped()
     }
 }
 
@@ -325,14 +406,3 @@ fn copy_front(from: &[u8], to: &mut [u8]) -> usize {
     }
     len
 }
-
-/// Chunks that one read may bring.
-const CHUNKS_READ: usize = 8;
-/// A full chunk and a last one that is empty.
-const FULL_AND_EMPTY: usize = SEALED_CHUNK_BYTES + TAG_BYTES;
-/// A full chunk and at least the beginning of another that is not empty.
-const FULL_AND_MORE: usize = FULL_AND_EMPTY + 1;
-
-// What `OPERATIONS_MAX` counts on.
-const _: () = assert!(Open::INPUT_BYTES + Open::OUTPUT_BYTES_MAX < 200 * 1024);
-const _: () = assert!(Seal::INPUT_BYTES + Seal::OUTPUT_BYTES_MAX < 200 * 1024);

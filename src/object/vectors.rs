@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha512};
 
 use super::chunk::{ChunkCipher, Header, Suite, plain_size, sealed_size};
+use super::forms::{BAD, FORMS};
 use super::payload::{open_chunks, open_payload, seal_payload};
 use super::probe::{Object, Source, constant, read_async, read_blocking, scattered};
 use crate::error::{Error, ObjectError};
@@ -129,6 +130,23 @@ fn every_vector_passes_through_the_blocking_reader_in_pieces_of_every_size() {
             let source = Source::new(&vector.sealed, scattered(vector.id));
             let (plain, end) = read_blocking(vector.object.opening(source), &mut output);
             vector.check(form, &plain, end.as_ref().map(|&()| ()).map_err(inner));
+        }
+    }
+}
+
+#[test]
+fn every_vector_passes_through_every_form() {
+    for vector in vectors() {
+        for form in FORMS {
+            let (released, end) = (form.open)(&vector.object, &vector.sealed, vector.id);
+            let (id, name) = (vector.id, form.name);
+            if vector.is_valid {
+                assert!(end.is_ok() && released == vector.plain(), "vector {id} as {name}");
+            } else {
+                assert_eq!(end.unwrap_err(), BAD, "vector {id} as {name}");
+                let most = vector.releases.as_ref().map_or(0, |(most, _)| *most);
+                assert!(released.len() <= most, "vector {id} as {name}");
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use zeroize::Zeroize;
 
-/// Bytes go in at the window's end and leave at its start. One allocation, made at birth.
+/// Bytes go in at the window's end and leave at its start. One allocation, made when it is first
+/// needed.
+#[derive(Default)]
 pub(crate) struct Window {
     bytes: Box<[u8]>,
     start: usize,
@@ -15,6 +17,15 @@ impl Window {
     /// An empty window in `capacity` bytes.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { bytes: vec![0; capacity].into_boxed_slice(), start: 0, end: 0, touched: 0 }
+    }
+
+    /// Makes it hold `capacity` bytes, if it holds fewer.
+    pub(crate) fn reserve(&mut self, capacity: usize) {
+        if self.bytes.len() < capacity {
+            let mut larger = Self::new(capacity);
+            assert!(larger.push(self.waiting()), "it is larger");
+            *self = larger;
+        }
     }
 
     /// The bytes that wait.
@@ -115,6 +126,19 @@ mod tests {
         window.shrink(99);
         assert!(window.is_empty());
         assert_eq!(window.room().len(), 8);
+    }
+
+    #[test]
+    fn a_window_that_grows_keeps_what_waits() {
+        let mut window = Window::default();
+        assert!(window.room().is_empty() && !window.push(b"a"));
+        window.reserve(6);
+        assert!(window.push(b"abcdef"));
+        window.shrink(2);
+        window.reserve(3);
+        window.reserve(9);
+        assert!(window.push(b"ghijk") && !window.grow(1));
+        assert_eq!(window.waiting(), b"cdefghijk");
     }
 
     #[test]

@@ -154,10 +154,7 @@ impl Plane {
         let copied = self.section(Class::Read, |section| {
             section.plane.slots.read(lease, out).map_err(|_| Refused::Stale.into())
         });
-        copied.map_err(|error| match error {
-            TryError::Failed(error) => error,
-            TryError::NeedsHop(_) => Error::Unreachable("copying a lease waits for nothing"),
-        })
+        copied.map_err(TryError::into_waitless)
     }
 }
 
@@ -216,22 +213,53 @@ impl Section<'_> {
         self.with_cell(call, envelope, |cell, named| {
             let mut data_key = StackKey::blank();
             open(cell, envelope, named, context, &mut data_key)?;
-            let is_current = {
-                let view = cell.view();
-                let (current, _) = view.for_wrap()?;
-                current.version == named.version && current.tag == named.tag
-            };
-            if is_current {
-                return Ok(None);
-            }
-            let (purpose, spec) = (envelope.purpose, envelope.spec);
-            let to = Binding { purpose, spec, key_id: named.key_id, context };
-            let random = &self.plane.random;
-            let nonce = random.array(self.stripe).map_err(|_| Error::Randomness)?;
-            let wrap = Wrap { to: &to, nonce: &nonce, commitment: envelope.commitment };
-            let (wrapped, _) = self.wrap(call, cell, &data_key, &wrap)?;
-            Ok(Some(wrapped))
+            self.wrap_into(call, cell, &data_key, envelope, &binding(envelope, named, context))
         })
+    }
+
+    /// `data_key`, which is the one in `envelope`, wrapped under the current version of the key
+    /// that `to` names; `None` if `envelope` is that already. The commitment stays as it is while
+    /// the master key does.
+    pub(super) fn wrap_anew(
+        &self,
+        call: &Call<'_>,
+        to: &Binding<'_>,
+        envelope: &Envelope<'_>,
+        data_key: &StackKey,
+    ) -> Result<Option<WrappedKey>, TryError> {
+        if !self.generation.capabilities.in_process {
+            return self.wrap_anew_remotely(call, to, envelope, data_key);
+        }
+        self.generation.keys.with(to.key_id, |cell| {
+            let cell = cell.ok_or(KeyError::NotFound)?;
+            self.wrap_into(call, cell, data_key, envelope, to)
+        })
+    }
+
+    fn wrap_into(
+        &self,
+        call: &Call<'_>,
+        cell: &KeyCell,
+        data_key: &StackKey,
+        envelope: &Envelope<'_>,
+        to: &Binding<'_>,
+    ) -> Result<Option<WrappedKey>, TryError> {
+        let named = envelope.named()?;
+        let is_current = {
+            let view = cell.view();
+            let (current, _) = view.for_wrap()?;
+            to.key_id == named.key_id
+                && current.version == named.version
+                && current.tag == named.tag
+        };
+        if is_current {
+            return Ok(None);
+        }
+        let nonce = self.plane.random.array(self.stripe).map_err(|_| Error::Randomness)?;
+        let commitment = commitment::commit(data_key.expose(), to.committed());
+        let wrap = Wrap { to, nonce: &nonce, commitment: &commitment };
+        let (wrapped, _) = self.wrap(call, cell, data_key, &wrap)?;
+        Ok(Some(wrapped))
     }
 
     /// Lets `work` see the cell of the key that `envelope` names.
@@ -321,6 +349,12 @@ impl Section<'_> {
     }
 }
 
+/// What the data key in `envelope` is bound to, if that is `context`.
+fn binding<'a>(envelope: &Envelope<'_>, named: &Named<'a>, context: &'a [u8; 32]) -> Binding<'a> {
+    let (purpose, spec) = (envelope.purpose, envelope.spec);
+    Binding { purpose, spec, key_id: named.key_id, context }
+}
+
 /// Makes `data_key` the key in `envelope`, which `cell`'s version `named` wrapped.
 fn open(
     cell: &KeyCell,
@@ -350,9 +384,8 @@ pub(super) fn checked(
     context: &[u8; 32],
     data_key: &StackKey,
 ) -> Result<(), TryError> {
-    let (purpose, spec) = (envelope.purpose, envelope.spec);
-    let to = Binding { purpose, spec, key_id: named.key_id, context };
-    let is_whole = data_key.expose().len() == spec.bytes();
+    let to = binding(envelope, named, context);
+    let is_whole = data_key.expose().len() == envelope.spec.bytes();
     let committed = commitment::check(data_key.expose(), to.committed(), envelope.commitment);
     if is_whole && committed.is_ok() { Ok(()) } else { Err(EnvelopeError::DoesNotOpen.into()) }
 }

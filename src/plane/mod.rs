@@ -11,12 +11,14 @@
 //! 2. A generation is published before the gate opens and withdrawn after it was closed and quiet.
 
 pub(crate) mod data_key;
+pub(crate) mod object;
 pub(crate) mod operations;
 pub(crate) mod payload;
 pub(crate) mod remote;
 #[cfg(feature = "testing")]
 pub(crate) mod stamps;
 pub(crate) mod stream;
+mod under_way;
 
 use core::cell::Cell;
 use core::fmt;
@@ -25,20 +27,23 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::audit::{self, AuditBuffers, Caller, Outcome, RecordRef, Release, Stage, Ticket};
+use crate::audit::{
+    self, AuditBuffers, Caller, Outcome, RecordRef, Release, Resource, Stage, Ticket,
+};
 use crate::backend::{BackendKind, Capabilities};
 use crate::clock::{BootTime, Clock};
 use crate::error::{Error, Refused};
 use crate::gate::{Class, Gate, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyId, KeyVersion};
+use crate::object::Suite;
 use crate::secret::fork::ForkSentinel;
 use crate::secret::random::RandomPool;
 use crate::secret::slots::Slots;
 use crate::status::{self, Status};
 
 use self::operations::Operations;
-use self::remote::{Given, Held, Wanted};
+use self::remote::{Given, Wanted};
 
 /// What callers and actors of one engine share.
 pub(crate) struct Plane {
@@ -64,6 +69,14 @@ pub(crate) struct Generation {
     pub(crate) release: Release,
     pub(crate) default_key: Option<KeyId>,
     pub(crate) cloned_host: bool,
+    pub(crate) object_threads: usize,
+}
+
+impl Generation {
+    /// With which AEAD objects are sealed.
+    pub(crate) fn suite(&self) -> Suite {
+        if self.cloned_host { Suite::Aes256GcmSiv } else { Suite::Aes256Gcm }
+    }
 }
 
 impl Plane {
@@ -145,7 +158,7 @@ impl Plane {
             let Some(generation) = current.as_deref() else {
                 return Err(Refused::Stopped.into());
             };
-            let result = work(&Section { plane: self, generation, stripe: permit.stripe() });
+            let result = work(&Section { plane: self, class, generation, stripe: permit.stripe() });
             #[cfg(feature = "testing")]
             self.stamps.stamp(class, result.is_ok());
             result
@@ -164,6 +177,7 @@ impl Plane {
 /// One section: a permit, and what may be used under it.
 pub(crate) struct Section<'p> {
     pub(crate) plane: &'p Plane,
+    class: Class,
     pub(crate) generation: &'p Generation,
     pub(crate) stripe: usize,
 }
@@ -182,8 +196,6 @@ pub(crate) struct Call<'c> {
     /// What the section asks of the backend, and what that answered to the last one.
     wants: Cell<Option<Wanted>>,
     given: Cell<Option<Given>>,
-    /// The data key that the backend unwrapped, for who goes on with it in another section.
-    held: Cell<Option<Arc<Held>>>,
     looked: bool,
     /// The version of which a use was drawn.
     drawn: Cell<Option<KeyVersion>>,
@@ -201,7 +213,6 @@ impl<'c> Call<'c> {
             accepted: Cell::new(false),
             wants: Cell::new(None),
             given: Cell::new(None),
-            held: Cell::new(None),
             looked: false,
             drawn: Cell::new(None),
         }
@@ -222,11 +233,6 @@ impl<'c> Call<'c> {
     /// Whether an unknown key is looked for: once.
     pub(crate) fn may_look(&self) -> bool {
         !self.looked
-    }
-
-    /// The data key that the backend unwrapped, if it did.
-    pub(crate) fn held(&self) -> Option<Arc<Held>> {
-        self.held.take()
     }
 
     /// What is to be asked of the backend before the call is made again.
@@ -266,6 +272,12 @@ impl<'c> Call<'c> {
 }
 
 impl Section<'_> {
+    /// Whether the gate has not been shut since the section began: looked at between the chunks of
+    /// one section, so that a stop waits for one chunk.
+    pub(crate) fn is_open(&self) -> bool {
+        self.plane.gate.is_open(self.class)
+    }
+
     /// Begins the record of what this section does.
     ///
     /// # Errors
@@ -283,7 +295,7 @@ impl Section<'_> {
             }
             Release::Accepted | Release::Durable => self.plane.clock.boot(),
         };
-        Ok(Recording { call, operation, began, key: None, version: None })
+        Ok(Recording { call, operation, began, key: None, version: None, resource: None })
     }
 
     /// Ends the record with what came of it, and lets that go only if the record was accepted.
@@ -339,6 +351,7 @@ impl Section<'_> {
             outcome,
             key: recording.key,
             key_version: recording.version,
+            resource: recording.resource,
             latency: now.since(recording.began),
             generation: self.generation.number,
             ..RecordRef::event(call.caller, recording.operation, clock.wall())
@@ -384,6 +397,7 @@ pub(crate) struct Recording<'r> {
     began: BootTime,
     pub(crate) key: Option<&'r str>,
     pub(crate) version: Option<KeyVersion>,
+    pub(crate) resource: Option<Resource<'r>>,
 }
 
 /// What a synchronous call cannot do by itself, and its asynchronous form awaits.
@@ -426,6 +440,16 @@ pub enum TryError {
     /// It failed.
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+impl TryError {
+    /// The error of what has nothing to wait for: a chunk, a lease, what is recorded already.
+    pub(crate) fn into_waitless(self) -> Error {
+        match self {
+            Self::Failed(error) => error,
+            Self::NeedsHop(_) => Error::Unreachable("a call waits that has nothing to wait for"),
+        }
+    }
 }
 
 macro_rules! failed_from {

@@ -130,11 +130,50 @@ impl Section<'_> {
             self.draw_remotely(call, &view)?;
             let bytes = data_key.resize(to.spec.bytes()).map_err(unreachable_failure)?;
             self.plane.random.fill(self.stripe, bytes).map_err(|_| Error::Randomness)?;
-            let slot = self.lease(data_key)?;
-            let key = KeyId::new(to.key_id)?;
-            call.wants.set(Some(Wanted::Wrap { key, slot, context: *to.context }));
-            Err(TryError::NeedsHop(NeedsHop::Backend))
+            self.want_wrapped(call, to, data_key)
         })
+    }
+
+    /// [`Section::wrap_anew`] where the backend wraps.
+    pub(super) fn wrap_anew_remotely(
+        &self,
+        call: &Call<'_>,
+        to: &Binding<'_>,
+        envelope: &Envelope<'_>,
+        data_key: &StackKey,
+    ) -> Result<Option<WrappedKey>, TryError> {
+        let named = envelope.named()?;
+        self.generation.keys.with(to.key_id, |cell| {
+            let cell = cell.ok_or_else(|| self.unknown(call, to.key_id, KeyError::NotFound.into()));
+            let view = cell?.view();
+            let (current, _) = view.for_wrap()?;
+            if to.key_id == named.key_id
+                && current.version == named.version
+                && current.tag == named.tag
+            {
+                return Ok(None);
+            }
+            if let Some(Given::Wrapped { token, version, .. }) = call.given.take() {
+                let under = under(&view, version)?;
+                let commitment = commitment::commit(data_key.expose(), to.committed());
+                return Ok(Some(token_envelope(to, under, &token, &commitment)));
+            }
+            self.draw_remotely(call, &view)?;
+            self.want_wrapped(call, to, data_key)
+        })
+    }
+
+    /// Has the backend wrap `data_key`, which is put on lease for that.
+    fn want_wrapped<R>(
+        &self,
+        call: &Call<'_>,
+        to: &Binding<'_>,
+        data_key: &StackKey,
+    ) -> Result<R, TryError> {
+        let slot = self.lease(data_key)?;
+        let key = KeyId::new(to.key_id)?;
+        call.wants.set(Some(Wanted::Wrap { key, slot, context: *to.context }));
+        Err(TryError::NeedsHop(NeedsHop::Backend))
     }
 
     /// [`Section::unwrap`] where the backend unwraps.
@@ -147,10 +186,17 @@ impl Section<'_> {
     ) -> Result<WrappedUnder, TryError> {
         self.with_cell(call, envelope, |cell, named| {
             cell.view().for_unwrap(named.version, named.tag)?;
-            if let Some(Given::Unwrapped { held }) = call.given.take() {
+            let given = call.given.take();
+            let held = match &given {
+                Some(Given::Unwrapped { held }) => Some(&**held),
+                // What was unwrapped before, and has been wrapped anew since.
+                Some(Given::Wrapped { held, .. }) => Some(held),
+                Some(Given::Rewrapped { .. } | Given::Looked | Given::Again) | None => None,
+            };
+            if let Some(held) = held {
                 held.read(self, data_key)?;
                 checked(envelope, named, context, data_key)?;
-                call.held.set(Some(held));
+                call.given.set(given.filter(|given| matches!(given, Given::Wrapped { .. })));
                 return Ok(WrappedUnder { version: named.version, tag: named.tag });
             }
             if !call.may_wait {

@@ -5,67 +5,35 @@
 
 use std::sync::Arc;
 
-use super::data_key::{Binding, Bound, WrappedUnder, name_key};
+use rayon_core::ThreadPool;
+
+use super::data_key::{Binding, Bound, name_key};
 use super::operations::{AsOperations, Operations, Registered};
-use super::remote::Held;
-use super::{Call, Plane, Recording, Section, TryError, unreachable_failure};
-use crate::audit::{self, Caller, ErrorClass, Outcome, RecordRef, Stage};
-use crate::context::{ContextKind, EncryptionContext};
+use super::under_way::{KeyUnderWay, UnderWay, begin_record};
+use super::{Call, Plane, Section, TryError, unreachable_failure};
+use crate::audit::{self, ErrorClass, Outcome};
+use crate::context::{CanonicalContext, ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Envelope, Purpose, WrappedKey};
-use crate::error::{Error, KeyError};
-use crate::gate::{Class, stripe_of_thread};
-use crate::key::table::KeyCell;
-use crate::key::{KeyId, KeyVersion, VersionTag};
-use crate::object::{ChunkCipher, Header, Operation, Suite};
-use crate::secret::StackKey;
+use crate::error::{Error, ObjectError};
+use crate::gate::Class;
+use crate::key::KeyId;
+use crate::limits::PARALLEL_BYTES_MIN;
+use crate::object::run::{self, Run, Sections};
+use crate::object::{ChunkCipher, Direction, Header, Operation, Suite};
+use crate::secret::{Secret, StackKey};
 
-/// An object that is being sealed or opened.
+/// A stream that is being sealed or opened.
 pub(crate) struct StreamOperation {
-    plane: Arc<Plane>,
-    ticket: Registered,
-    caller: Caller,
-    class: Class,
-    key: KeyUnderWay,
-    /// What opening needs until the object's header has come.
+    under_way: UnderWay,
+    /// What opening needs, beside the data key in its ticket, until the object's header has come.
     pending: Option<Pending>,
-    /// Whether the generation that it began in records what is done.
-    is_audited: bool,
-    ended: bool,
-}
-
-/// The master key version that a stream depends on.
-struct KeyUnderWay {
-    id: KeyId,
-    version: KeyVersion,
-    tag: VersionTag,
-    cell: Arc<KeyCell>,
-    /// The generation that the cell belongs to.
-    generation: u64,
-}
-
-impl KeyUnderWay {
-    /// Whether the stream may go on.
-    ///
-    /// After a swap to another store, that store's word counts where it has the key; where it has
-    /// not, nobody can have taken the key away, and the stream goes on with the data key it has.
-    fn check(&self, section: &Section<'_>, class: Class) -> Result<(), Error> {
-        let Self { version, tag, .. } = *self;
-        if section.generation.number == self.generation {
-            return self.cell.view().check_stream(class, version, tag);
-        }
-        section.generation.keys.with(&self.id, |cell| match cell.map(|cell| cell.view()) {
-            Some(view) if view.knows(version, tag) => view.check_stream(class, version, tag),
-            Some(_) | None => Ok(()),
-        })
-    }
+    /// Threads that may help with long runs.
+    help: Option<Arc<ThreadPool>>,
 }
 
 struct Pending {
-    wrapped: WrappedKey,
-    bound: Bound,
+    context: CanonicalContext,
     suite: Suite,
-    /// The data key, where the backend unwrapped it beyond this process.
-    held: Option<Arc<Held>>,
 }
 
 impl AsOperations for Plane {
@@ -89,25 +57,18 @@ impl Plane {
             let mut record = section.record(call, audit::Operation::Seal)?;
             record.key = Some(key);
             let begun = section.seal_first(call, &ticket, key, suite, &bound);
-            record.version = begun.as_ref().ok().map(|begun| begun.0.version);
+            record.version = begun.as_ref().ok().map(|begun| begun.0.version());
             begin_record(section, &record, begun)
         })?;
         let (key, wrapped, header) = begun;
-        let operation = StreamOperation {
-            plane: Arc::clone(self),
-            ticket,
-            caller: call.caller.clone(),
-            class: Class::Write,
-            key,
-            pending: None,
-            is_audited: call.was_recorded(),
-            ended: false,
-        };
+        let under_way = UnderWay::new(self, call, ticket, Class::Write, key, None);
+        let operation = StreamOperation { under_way, pending: None, help: None };
         Ok((operation, wrapped, header))
     }
 
-    /// Begins to open the object whose key is in `wrapped`. The key is unwrapped now, so that what
-    /// does not open is known before a byte of the body is read.
+    /// Begins to open the object whose key is in `wrapped`. The key is unwrapped now and held by the
+    /// operation's ticket: what does not open is known before a byte of the body is read, and what
+    /// does goes on opening though another generation takes over before the header has come.
     pub(crate) fn begin_open(
         self: &Arc<Self>,
         call: &Call<'_>,
@@ -124,23 +85,16 @@ impl Plane {
             let mut data_key = StackKey::blank();
             let opened =
                 section.unwrap(call, &envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
-            let opened = opened.and_then(|WrappedUnder { version, tag }| {
-                let id = KeyId::new(envelope.named()?.key_id)?;
-                let (cell, generation) = (section.cell(&id)?, section.generation.number);
-                Ok(KeyUnderWay { id, version, tag, cell, generation })
+            let opened = opened.and_then(|under| {
+                let held = Secret::copy_of(data_key.expose()).ok_or(ObjectError::DoesNotOpen)?;
+                ticket.hold(held)?;
+                KeyUnderWay::of_envelope(section, &envelope, under)
             });
             begin_record(section, &record, opened)
         })?;
-        Ok(StreamOperation {
-            plane: Arc::clone(self),
-            ticket,
-            caller: call.caller.clone(),
-            class: Class::Read,
-            key,
-            pending: Some(Pending { wrapped: wrapped.clone(), bound, suite, held: call.held() }),
-            is_audited: call.was_recorded(),
-            ended: false,
-        })
+        let under_way = UnderWay::new(self, call, ticket, Class::Read, key, None);
+        let pending = Some(Pending { context: bound.canonical, suite });
+        Ok(StreamOperation { under_way, pending, help: None })
     }
 }
 
@@ -166,14 +120,7 @@ impl Section<'_> {
         let (cipher, header) = ChunkCipher::for_sealing(suite, data_key.expose(), salt, context)
             .map_err(unreachable_failure)?;
         ticket.begin(cipher)?;
-        let WrappedUnder { version, tag } = under;
-        let (cell, generation) = (self.cell(key)?, self.generation.number);
-        let key = KeyUnderWay { id: key.clone(), version, tag, cell, generation };
-        Ok((key, wrapped, header))
-    }
-
-    fn cell(&self, id: &str) -> Result<Arc<KeyCell>, TryError> {
-        self.generation.keys.with(id, |cell| cell.cloned()).ok_or(KeyError::NotFound.into())
+        Ok((KeyUnderWay::new(self, key, under)?, wrapped, header))
     }
 }
 
@@ -182,95 +129,52 @@ impl Operation for StreamOperation {
         let Some(pending) = self.pending.take() else {
             return Ok(());
         };
-        let envelope = Envelope::parse(pending.wrapped.as_bytes())?;
-        let (ticket, key_under_way) = (&self.ticket, &self.key);
-        let call = Call::new(&self.caller, false);
-        let begun = self.plane.section(Class::Read, |section| {
-            let (purpose, digest) = (Purpose::ObjectKey, &pending.bound.digest);
-            let mut data_key = StackKey::blank();
-            match &pending.held {
-                None => {
-                    section.unwrap(&call, &envelope, purpose, digest, &mut data_key)?;
-                }
-                Some(held) => {
-                    key_under_way.check(section, Class::Read)?;
-                    held.read(section, &mut data_key)?;
-                }
-            }
-            let context = pending.bound.canonical.as_bytes();
-            let key = data_key.expose();
-            let cipher = ChunkCipher::for_opening(pending.suite, key, header, context)?;
-            Ok(ticket.begin(cipher)?)
-        });
-        begun.map_err(|error| self.cut(error))
+        let Pending { context, suite } = pending;
+        self.under_way.in_section(|_, ticket| {
+            let context = context.as_bytes();
+            let begun = ticket.derive(|key| ChunkCipher::for_opening(suite, key, header, context));
+            Ok(begun?)
+        })
     }
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
-        let (key, ticket, class) = (&self.key, &self.ticket, self.class);
-        let done = self.plane.section(class, |section| {
-            key.check(section, class)?;
-            Ok(ticket.with_cipher(work)?)
-        });
-        done.map_err(|error| self.cut(error))
+        self.under_way.with_cipher(work)
+    }
+
+    fn run<D: Direction>(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        let help = self.help.as_deref().filter(|_| out.len() >= PARALLEL_BYTES_MIN);
+        match help {
+            Some(pool) => run::turn_on::<D, _>(pool, &*self, first, input, out),
+            None => run::turn::<D, _>(&*self, first, input, out),
+        }
     }
 
     fn finished(&mut self, _plain_bytes: u64) {
-        self.end(Outcome::Succeeded);
+        self.under_way.end(Outcome::Succeeded);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.under_way.end(Outcome::Failed(ErrorClass::from(error)));
+    }
+}
+
+impl Sections for StreamOperation {
+    fn section<T>(
+        &self,
+        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, Error> {
+        let done = self.under_way.pass(|section, ticket| {
+            Ok(ticket.with_cipher(|cipher| work(cipher, &|| section.is_open()))?)
+        });
+        done.map_err(TryError::into_waitless)
     }
 }
 
 impl StreamOperation {
-    fn cut(&mut self, error: TryError) -> Error {
-        let error = match error {
-            TryError::Failed(error) => error,
-            TryError::NeedsHop(_) => Error::Unreachable("a chunk waits for nothing"),
-        };
-        self.end(Outcome::Failed(ErrorClass::from(&error)));
-        error
-    }
-
-    /// Records the stream's end, once, without a permit: what cuts a stream is often a gate that is
-    /// shut. Its beginning was accepted before a byte of it was released, so an end that finds the
-    /// buffers full is counted and not waited for.
-    fn end(&mut self, outcome: Outcome) {
-        if core::mem::replace(&mut self.ended, true) || !self.is_audited {
-            return;
-        }
-        let operation = match self.class {
-            Class::Read => audit::Operation::Open,
-            Class::Write => audit::Operation::Seal,
-        };
-        let (clock, audit) = (&self.plane.clock, &self.plane.audit);
-        let record = RecordRef {
-            stage: Stage::Outcome,
-            outcome,
-            key: Some(&self.key.id),
-            key_version: Some(self.key.version),
-            generation: self.plane.status.load().generation,
-            ..RecordRef::event(&self.caller, operation, clock.wall())
-        };
-        let _ = audit.accept(stripe_of_thread(), &record, clock.boot());
-    }
-}
-
-impl Drop for StreamOperation {
-    fn drop(&mut self) {
-        self.end(Outcome::Failed(ErrorClass::Abandoned));
-    }
-}
-
-/// Records that a stream begins: its intent, or why it does not.
-fn begin_record<R>(
-    section: &Section<'_>,
-    record: &Recording<'_>,
-    begun: Result<R, TryError>,
-) -> Result<R, TryError> {
-    match begun {
-        Ok(begun) => {
-            section.accept(record, Stage::Intent, Outcome::Pending)?;
-            Ok(begun)
-        }
-        Err(error) => section.release(record, Err(error), |_| {}),
+    /// Lets the threads of `pool` help with runs that are long enough. Only for forms that may
+    /// block their caller's thread.
+    pub(crate) fn helped_by(self, pool: Option<Arc<ThreadPool>>) -> Self {
+        Self { help: pool, ..self }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The heap for keys: what is too long-lived or too large for a stack, in pages of [`pages`].
+//! The heap for keys: what is too long-lived or too large for a stack, in pages of
+//! [`pages`](super::pages).
 //!
 //! An allocator for [`Box`](allocator_api2::boxed::Box) and [`Vec`](allocator_api2::vec::Vec). It
 //! gives cells of a power of two, of 64 bytes to 16 KiB, from pages mapped 64 KiB at a time, and

@@ -6,9 +6,10 @@
 //!           mlock(2), MADV_DONTDUMP, MADV_WIPEONFORK (Linux 4.14)
 //! ```
 //!
-//! A system that forbids locking (`RLIMIT_MEMLOCK`) still gets its keys, with a warning, and
-//! [`report`] says how much is not locked; whoever wants that to be an error asks there. A system
-//! that cannot wipe pages in a forked child gets none: both processes would hand out the same keys.
+//! A system that forbids locking (`RLIMIT_MEMLOCK`) still gets its keys, and [`report`] says how
+//! much is not locked. Nothing is logged here: pages are also mapped inside sections of the gate,
+//! where no subscriber of the host's runs. A system that cannot wipe pages in a forked child gets
+//! none: both processes would hand out the same keys.
 //!
 //! Cost: two system calls a page or so, about 14 us; so pages are mapped many at a time.
 
@@ -58,7 +59,9 @@ impl Pages {
         // that anything else knows of.
         let start = unsafe { mmap_anonymous(none, whole, ProtFlags::empty(), MapFlags::PRIVATE)? };
         let first = NonNull::new(start.wrapping_byte_add(page)).ok_or(Errno::NOMEM)?;
-        // From here on dropping it unmaps what was mapped.
+        // From here on dropping it unmaps what was mapped, and takes it out of the counts.
+        MAPPED.fetch_add(bytes, Ordering::Relaxed);
+        UNLOCKED.fetch_add(bytes, Ordering::Relaxed);
         let mut pages = Self { first, bytes, is_locked: false };
         let first = first.as_ptr();
         // SAFETY: `first` and `bytes` lie inside the mapping made above, which nobody else has.
@@ -68,9 +71,8 @@ impl Pages {
             madvise(first, bytes, Advice::LinuxDontDump)?;
             pages.is_locked = mlock(first, bytes).is_ok();
         }
-        MAPPED.fetch_add(bytes, Ordering::Relaxed);
-        if !pages.is_locked && UNLOCKED.fetch_add(bytes, Ordering::Relaxed) == 0 {
-            warn_unlocked();
+        if pages.is_locked {
+            UNLOCKED.fetch_sub(bytes, Ordering::Relaxed);
         }
         Ok(pages)
     }
@@ -145,14 +147,6 @@ pub fn report() -> KeyMemory {
 /// Maps and unmaps one page: whether the system lets this process lock memory now.
 pub(crate) fn can_lock() -> bool {
     Pages::map(1).is_ok_and(|pages| pages.is_locked)
-}
-
-#[cold]
-fn warn_unlocked() {
-    tracing::warn!(
-        "the system does not let this process lock its key memory, which may be written to swap: \
-         raise RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)"
-    );
 }
 
 /// Counts of the process, as the system's limit is one of the process.

@@ -11,4 +11,5 @@
 mod data_keys;
 mod harness;
 mod messages;
+mod objects;
 mod reconfigure;

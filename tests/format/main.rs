@@ -17,9 +17,14 @@
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod objects;
+#[cfg(test)]
 mod page;
 #[cfg(test)]
 mod python;
+#[cfg(test)]
+#[path = "../support/venv.rs"]
+mod venv;
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +40,7 @@ use crate::python::{Opener, Verdict};
 const SIZES: [usize; 8] = [0, 1, 16_383, 16_384, 16_385, 32_768, 49_151, 200_003];
 
 #[tokio::test]
-async fn the_opener_opens_files_of_every_size_and_both_suites() {
+async fn the_opener_opens_files_and_payloads_of_every_size_and_both_suites() {
     let Some(opener) = Opener::find() else { return };
     for cloned_host in [false, true] {
         let fixture = Fixture::new(root_key_file, cloned_host).await;
@@ -46,11 +51,18 @@ async fn the_opener_opens_files_of_every_size_and_both_suites() {
             let bytes = fixture.seal(&fixture.key, &context, &plain(size)).await;
             assert_eq!(bytes[5], if cloned_host { 2 } else { 1 });
             fs::write(fixture.path(&name), bytes).unwrap();
-            sealed.push((name, size));
+            sealed.push(("file", name, size));
+        }
+        for size in [0, 1, 16_384, 65_536] {
+            let name = format!("{size}.payload");
+            let bytes = fixture.kms.encrypt(&fixture.key, &plain(size), &context).await.unwrap();
+            assert_eq!(bytes[5], if cloned_host { 2 } else { 1 });
+            fs::write(fixture.path(&name), bytes).unwrap();
+            sealed.push(("payload", name, size));
         }
         let at_rest = fixture.stop().await;
-        for (name, size) in sealed {
-            let opened = opener.open(&at_rest, "file", &context, &name);
+        for (form, name, size) in sealed {
+            let opened = opener.open(&at_rest, form, &context, &name);
             assert!(opened == Verdict::Opened(plain(size)), "{name}: {opened:?}");
         }
     }

@@ -477,13 +477,13 @@ def open_chunks(file, suite, data_key, context, show):
 
 def open_sealed(file, form, keystore, pairs, show):
     """The plaintext, in pieces."""
-    suite = 1
-    if form == "file":
+    suite = None
+    if form != "data-key":
         head = file.read(6)
-        need(head[:4] == b"PCSF", "file: magic")
-        need(head[4:5] == b"\1", "file: format version")
+        need(head[:4] == {"file": b"PCSF", "payload": b"PCSP"}[form], form + ": magic")
+        need(head[4:5] == b"\1", form + ": format version")
         suite = int.from_bytes(head[5:], "big")
-        need(suite in SUITES, "file: suite")
+        need(suite in SUITES, form + ": suite")
     purpose, kind, fields = {
         "data-key": (1, 1, []),
         "file": (2, 2, [b"", b""]),
@@ -507,27 +507,28 @@ def pair(text):
     return name, value
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser):
+    """What every opener needs to be told."""
     parser.add_argument("--keystore", required=True)
     parser.add_argument("--root-key")
     parser.add_argument("--passphrase-env")
     parser.add_argument("--anchor")
     parser.add_argument("--context", action="append", default=[], type=pair)
-    forms = ["file", "payload", "data-key"]
-    parser.add_argument("--as", dest="form", default="file", choices=forms)
     parser.add_argument("--show", action="store_true")
     parser.add_argument("sealed")
     parser.add_argument("out")
-    args = parser.parse_args()
+
+
+def run(args, pieces):
+    """Writes what `pieces(keystore, show)` gives; exit code 1 where it refuses."""
     show = Shown(args.show)
     partial = args.out + ".partial"
     try:
         root = root_key(args.root_key) if args.root_key else None
         passphrase = os.environb[args.passphrase_env.encode()] if args.passphrase_env else None
         keystore = Keystore(args.keystore, root, passphrase, args.anchor, show)
-        with open(args.sealed, "rb") as file, open(partial, "wb") as out:
-            for piece in open_sealed(file, args.form, keystore, args.context, show):
+        with open(partial, "wb") as out:
+            for piece in pieces(keystore, show):
                 out.write(piece)
         os.replace(partial, args.out)
     except Refused as refused:
@@ -536,6 +537,20 @@ def main():
         print(f"refused: {refused}", file=sys.stderr)
         return 1
     return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    forms = ["file", "payload", "data-key"]
+    parser.add_argument("--as", dest="form", default="file", choices=forms)
+    add_arguments(parser)
+    args = parser.parse_args()
+
+    def pieces(keystore, show):
+        with open(args.sealed, "rb") as file:
+            yield from open_sealed(file, args.form, keystore, args.context, show)
+
+    return run(args, pieces)
 
 
 if __name__ == "__main__":

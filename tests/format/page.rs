@@ -2,7 +2,7 @@
 
 use portcullis::context::EncryptionContext;
 
-/// Section 8 of `src/manual/format.rs`.
+/// Section 9 of `src/manual/format.rs`.
 pub struct Example {
     /// Files by their names in the example.
     pub files: Vec<(String, Vec<u8>)>,
@@ -13,7 +13,7 @@ pub struct Example {
 }
 
 pub fn example() -> Example {
-    let section = PAGE.split("//! # 8. An example").nth(1).expect("the page has a section 8");
+    let section = PAGE.split("//! # 9. An example").nth(1).expect("the page has a section 9");
     let blocks: Vec<Vec<&str>> = section
         .split("```")
         .skip(1)
@@ -27,7 +27,7 @@ pub fn example() -> Example {
                 .collect()
         })
         .collect();
-    let [files, shown] = &blocks[..] else { panic!("section 8 has {} blocks", blocks.len()) };
+    let [files, shown] = &blocks[..] else { panic!("section 9 has {} blocks", blocks.len()) };
     Example {
         files: values(files.iter().copied()),
         values: values(shown.iter().copied()),

@@ -230,6 +230,41 @@ async fn a_panic_in_a_change_is_an_unknown_outcome_and_the_backend_is_built_agai
     assert_eq!(phase(kms), Phase::Running);
 }
 
+/// The brake was refused for as long as the backend was being built again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_brake_waits_for_a_backend_that_was_lost_and_acts_then() {
+    let fixture = Fixture::running().await;
+    let Fixture { kms, key, store, .. } = &fixture;
+    store.mark.panics.store(true, Ordering::SeqCst);
+    let _unknown = kms.rotate_key(key).await.unwrap_err();
+    store.mark.panics.store(false, Ordering::SeqCst);
+    assert!(kms.change_key(key, Mutation::Disable).await.unwrap().changed);
+    let refused = kms.generate_data_key(key, DataKeySpec::AES_256, &context("a")).await;
+    assert!(matches!(refused, Err(Error::Key(KeyError::Disabled))), "{refused:?}");
+}
+
+/// What cannot be opened again is a death like any other: the engine fails closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_store_that_does_not_open_again_after_a_panic_fails_the_engine() {
+    let fixture = Fixture::running().await;
+    let Fixture { kms, key, store, .. } = &fixture;
+    let root = store.directory.path().join("root.key");
+    let aside = store.directory.path().join("aside");
+    std::fs::rename(&root, &aside).unwrap();
+    store.mark.panics.store(true, Ordering::SeqCst);
+    let _unknown = kms.rotate_key(key).await.unwrap_err();
+    store.mark.panics.store(false, Ordering::SeqCst);
+    until(|| matches!(phase(kms), Phase::Failed(_)));
+    assert!(!kms.status().open_for_reads);
+    assert!(matches!(
+        kms.start().await,
+        Err(Error::Keystore(error)) if error.problem == KeystoreProblem::Missing
+    ));
+    std::fs::rename(&aside, &root).unwrap();
+    kms.start().await.unwrap();
+    kms.rotate_key(key).await.unwrap();
+}
+
 /// A stop that found the backend down took that for closed; the rebuilt backend then opened the
 /// store of an engine that had stopped, and the next start found it locked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

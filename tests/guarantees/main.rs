@@ -23,3 +23,4 @@ mod load;
 mod reaper;
 mod reconfigure;
 mod revocation;
+mod streams;

@@ -5,11 +5,12 @@
 //! clear only where the engine, or the test's own error, put it. The same search finds the keys
 //! while the engine runs, so it could fail.
 #![allow(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test that goes wrong stops at once"
 )]
 
 mod child;

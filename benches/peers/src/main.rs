@@ -1,4 +1,5 @@
-//! The same work on `rustfs-kms` 1.0.1 and on Portcullis, each on its local backend.
+//! The same work on `rustfs-kms` 1.0.1 and on Portcullis, each on its local backend, and objects on
+//! the static backends too.
 //!
 //! ```text
 //! cd benches/peers && cargo run --release --ignore-rust-version [-- --json FILE]
@@ -9,10 +10,14 @@
 //! turns. Portcullis runs audited (`release = "accepted"`), as it does by default, and its data key
 //! is copied out of its lease, because the rival hands out bytes.
 
+mod objects;
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use objects::Pair;
+use portcullis::backend::{KeySource, StaticConfig};
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::config::{Config, DEFAULT_KEY};
 use portcullis::context::EncryptionContext;
@@ -22,6 +27,7 @@ use portcullis::keystore::{Anchor, InitOptions, LocalConfig, RootKey, create_roo
 use portcullis::{Engine, Kms};
 use rustfs_kms::config::KmsConfig;
 use rustfs_kms::manager::KmsManager;
+use rustfs_kms::service::ObjectEncryptionService;
 use rustfs_kms::service_manager::KmsServiceManager;
 use rustfs_kms::types::{CreateKeyRequest, DecryptRequest, GenerateDataKeyRequest, KeySpec};
 
@@ -39,6 +45,7 @@ impl Turns {
 }
 
 struct Rival {
+    service: std::sync::Arc<ObjectEncryptionService>,
     manager: std::sync::Arc<KmsManager>,
     key: String,
     context: HashMap<String, String>,
@@ -53,8 +60,9 @@ impl Rival {
         let manager = service.get_manager().await.ok_or("the rival did not start")?;
         let request = CreateKeyRequest { key_name: Some("bench".to_owned()), ..Default::default() };
         let key = manager.create_key(request).await?.key_id;
+        let service = service.get_encryption_service().await.ok_or("the rival did not start")?;
         let context = PAIRS.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-        Ok(Self { manager, key, context: context.collect() })
+        Ok(Self { service, manager, key, context: context.collect() })
     }
 
     async fn generate(&self) -> Outcome<(Vec<u8>, Vec<u8>)> {
@@ -146,11 +154,26 @@ async fn main() -> Outcome<()> {
         turn!(my_opens, assert_eq!(ours.decrypt(&our_wrapped).await?, our_key));
     }
     println!("{:<24}{:>16}{:>16}{:>10}", "", "rustfs-kms ns", "portcullis ns", "ratio");
+    let mut measured = vec![
+        ("generate_data_key_local".to_owned(), theirs.median(), mine.median()),
+        ("decrypt_data_key_local".to_owned(), their_opens.median(), my_opens.median()),
+    ];
+    let (_fixed, fixed) = on_static_keys(&directory.path().join("fixed.key"), &ours.context).await?;
+    let local = Pair {
+        backend: "local",
+        rival: rival.service,
+        rival_key: rival.key,
+        kms: ours.kms,
+        key: ours.key,
+        context: ours.context,
+    };
+    for pair in [local, fixed] {
+        for (size, len) in [("1kib", 1 << 10), ("1mib", 1 << 20), ("64mib", 64 << 20)] {
+            measured.extend(pair.measure(size, len).await?);
+        }
+    }
     let mut results = Vec::new();
-    for (name, theirs, mine) in [
-        ("generate_data_key_local", theirs.median(), mine.median()),
-        ("decrypt_data_key_local", their_opens.median(), my_opens.median()),
-    ] {
+    for (name, theirs, mine) in measured {
         let ratio = theirs / mine;
         println!("{name:<24}{theirs:>16.0}{mine:>16.0}{ratio:>10.1}");
         results.push(format!(
@@ -165,6 +188,28 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-const PAIRS: [(&str, &str); 2] = [("bucket", "photos"), ("object_key", "2026/11/24/0001.jpg")];
+/// Both sides on one static key.
+async fn on_static_keys(
+    file: &std::path::Path,
+    context: &EncryptionContext,
+) -> Outcome<(Engine, Pair)> {
+    const SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let service = KmsServiceManager::new();
+    service.configure(KmsConfig::static_kms("bench".to_owned(), SECRET.to_owned())).await?;
+    service.start().await?;
+    let rival = service.get_encryption_service().await.ok_or("the rival did not start")?;
+    create_root_key_file(file)?;
+    let key = KeyId::new(DEFAULT_KEY)?;
+    let source = KeySource::File(file.to_owned());
+    let config = Config::new(StaticConfig::new(key.clone(), source));
+    let engine = Engine::start(config).await?;
+    let context = context.clone();
+    let (backend, rival_key, kms) = ("static", "bench".to_owned(), engine.kms());
+    Ok((engine, Pair { backend, rival, rival_key, kms, key, context }))
+}
+
+const BUCKET: &str = "photos";
+const NAME: &str = "2026/11/24/0001.jpg";
+const PAIRS: [(&str, &str); 2] = [("bucket", BUCKET), ("object_key", NAME)];
 const ROUNDS: usize = 11;
 const TURN: Duration = Duration::from_millis(200);

@@ -4,8 +4,8 @@ use std::io;
 
 use super::Family;
 use crate::error::{
-    ContextError, EnvelopeError, Error, KeyError, KeystoreProblem, LifecycleError, ObjectError,
-    Refused,
+    ContextError, CustomerKeyError, EnvelopeError, Error, KeyError, KeystoreProblem,
+    LifecycleError, ObjectError, Refused,
 };
 
 pub(super) fn of(error: &Error) -> (Family, &'static str) {
@@ -93,6 +93,16 @@ fn of_object(error: &ObjectError) -> &'static str {
         ObjectError::UnknownFormat(_) => "unknown-format",
         ObjectError::TooLong => "too-long",
         ObjectError::Io(error) => of_io(error),
+        ObjectError::Invalid { .. } => "invalid",
+        ObjectError::CustomerKey(CustomerKeyError::Length) => "customer-key-length",
+        ObjectError::CustomerKey(CustomerKeyError::Missing) => "customer-key-missing",
+        ObjectError::CustomerKey(CustomerKeyError::Unexpected) => "customer-key-unexpected",
+        ObjectError::CustomerKey(CustomerKeyError::Wrong) => "customer-key-wrong",
+        ObjectError::RangeNotSatisfiable { .. } => "range-not-satisfiable",
+        ObjectError::NoSuchPart(_) => "no-such-part",
+        ObjectError::PartTableMissing => "part-table-missing",
+        ObjectError::PartOrder => "part-order",
+        ObjectError::NeedsReseal => "needs-reseal",
     }
 }
 

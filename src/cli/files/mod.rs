@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use self::copy::copy;
+use self::copy::{BLOCK_BYTES, Counted, copy, failure};
 use self::input::Input;
 use self::output::{Output, Target};
 use self::progress::{Progress, bytes, rate};
@@ -82,9 +82,11 @@ pub(super) async fn seal(
     let key = session.key(key.as_deref())?;
     let progress = Progress::new("sealing", input.len(), *show);
     let mode = input.mode();
-    let sealed = session.kms.seal(&key, &context, input.counted(&progress)).await?;
     let output = Output::create(target, mode, debris)?;
-    let sealed_bytes = copy(sealed, &output).await?;
+    let sealing = session.kms.seal_write(&key, &context, Counted::new(&output)?)?;
+    let mut sealing = sealing.with_window(BLOCK_BYTES);
+    copy(input, &progress, &mut sealing, &output)?;
+    let sealed_bytes = sealing.finish().map_err(|error| failure(&error, &output))?.written;
     output.finish()?;
     let plain_bytes = progress.done();
     session.end().await?;
@@ -110,9 +112,11 @@ pub(super) async fn open(
     let session = Session::start(global, show).await?;
     let progress = Progress::new("opening", input.len(), *show);
     let mode = input.mode();
-    let opened = session.kms.open(&context, input.counted(&progress)).await?;
     let output = Output::create(target, mode, debris)?;
-    let plain_bytes = copy(opened, &output).await?;
+    let opening = session.kms.open_write(&context, Counted::new(&output)?);
+    let mut opening = opening.with_window(BLOCK_BYTES);
+    copy(input, &progress, &mut opening, &output)?;
+    let plain_bytes = opening.finish().map_err(|error| failure(&error, &output))?.written;
     output.finish()?;
     let sealed_bytes = progress.done();
     session.end().await?;

@@ -19,6 +19,9 @@ release = "durable"
 
 [host]
 cloned_host = true
+
+[objects]
+threads = 3
 "#;
 
 fn problems(text: &str) -> Vec<String> {
@@ -32,6 +35,7 @@ fn a_whole_file_is_read_and_its_paths_are_relative_to_it() {
     assert_eq!(config.default_key.unwrap().as_str(), "photos");
     assert_eq!(config.audit.release, Release::Durable);
     assert!(config.host.cloned_host);
+    assert_eq!(config.objects.threads, Some(3));
     let BackendConfig::Local(local) = config.backend else { panic!("another backend") };
     assert_eq!(local.directory, Path::new("/etc/portcullis/keys"));
     let root = format!("{:?}", local.root_key);
@@ -61,7 +65,9 @@ fn everything_that_is_wrong_is_told_at_once_with_its_line() {
                 [audit]\n\
                 release = \"never\"\n\
                 [host]\n\
-                cloned_host = \"yes\"\n";
+                cloned_host = \"yes\"\n\
+                [objects]\n\
+                threads = 257\n";
     let expected = [
         "line 1: profil: is not a field; did you mean `profile`?",
         "line 5: backend.local.directory: is an integer, not a string",
@@ -71,6 +77,7 @@ fn everything_that_is_wrong_is_told_at_once_with_its_line() {
          { file = \"..\" }",
         "line 9: audit.release: is not one of `accepted`, `durable`, `unaudited`",
         "line 11: host.cloned_host: is a string, not true or false",
+        "line 13: objects.threads: is not a number from 0 to 256",
     ];
     assert_eq!(problems(text), expected);
 }

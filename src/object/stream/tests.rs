@@ -11,7 +11,7 @@ use crate::limits::{CHUNK_BYTES, PAYLOAD_BYTES_MAX};
 use crate::object::chunk::{CHUNKS_MAX, HEADER_BYTES, SEALED_CHUNK_BYTES, Suite, sealed_size};
 use crate::object::payload::{open_payload, seal_payload};
 use crate::object::probe::{
-    Object, Source, constant, plaintext, poll_once, read_async, read_blocking, scattered,
+    Object, Probe, Source, constant, plaintext, poll_once, read_async, read_blocking, scattered,
 };
 
 const SUITES: [Suite; 2] = [Suite::Aes256Gcm, Suite::Aes256GcmSiv];
@@ -32,6 +32,10 @@ fn ends_with(end: io::Result<()>) -> String {
 
 fn is_cut_by(end: &io::Result<()>, matches: impl FnOnce(&Error) -> bool) -> bool {
     end.as_ref().err().and_then(Error::in_stream).is_some_and(matches)
+}
+
+fn is_wiped<R, D: Direction>(reader: &Turning<Buffered<R>, D, Probe>) -> bool {
+    reader.pipe.is_wiped() && reader.source.is_wiped()
 }
 
 fn is_bad(error: &Error) -> bool {
@@ -254,17 +258,32 @@ fn a_stream_is_cut_at_the_section_that_the_engine_refuses() {
     for cut_at in [0, 1, 5, 20] {
         let mut reader = object.opening(&*sealed);
         reader.operation.cut_at = cut_at;
-        let (released, end) = read_async(&mut reader, &mut constant(1 << 16));
+        let (released, end) = read_async(&mut reader, &mut constant(CHUNK_BYTES));
         assert!(is_cut_by(&end, |error| matches!(error, Error::Refused(Refused::Stopped))));
         assert_eq!(end.unwrap_err().kind(), ErrorKind::PermissionDenied);
         assert!(released == plain[..CHUNK_BYTES * usize::try_from(cut_at).unwrap()]);
-        assert!(reader.pipe.is_wiped());
+        assert!(is_wiped(&reader));
         // What the engine allows again later does not revive it.
         reader.operation.cut_at = u64::MAX;
         let (released, end) = read_async(&mut reader, &mut constant(1 << 16));
         assert!(released.is_empty());
         assert!(is_cut_by(&end, |error| matches!(error, Error::Refused(Refused::Stopped))));
         assert!(reader.operation.finished.take().is_empty());
+    }
+}
+
+#[test]
+fn a_read_of_several_chunks_gives_none_of_them_where_the_engine_refuses_one() {
+    let object = Object::of(Suite::Aes256Gcm);
+    let plain = plaintext(20 * CHUNK_BYTES + 77);
+    let sealed = object.sealed(&plain);
+    for cut_at in 0..9 {
+        let mut reader = object.opening(&*sealed);
+        reader.operation.cut_at = cut_at;
+        let (released, end) = read_async(&mut reader, &mut constant(4 * CHUNK_BYTES));
+        assert!(is_cut_by(&end, |error| matches!(error, Error::Refused(Refused::Stopped))));
+        let whole_reads = usize::try_from(cut_at).unwrap() / 4 * 4;
+        assert!(released == plain[..CHUNK_BYTES * whole_reads]);
     }
 }
 
@@ -276,13 +295,13 @@ fn bytes_that_wait_in_the_stream_are_not_released_after_a_cut() {
     let mut reader = object.opening(&*sealed);
     let first = poll_once(&mut reader, 10);
     assert!(matches!(first, Poll::Ready(Ok(bytes)) if bytes == plain[..10]));
-    assert!(!reader.pipe.is_wiped());
+    assert!(!is_wiped(&reader));
     reader.operation.cut_at = reader.operation.sections;
     let Poll::Ready(Err(error)) = poll_once(&mut reader, 10) else {
         panic!("a cut stream goes on");
     };
     assert!(matches!(Error::in_stream(&error), Some(Error::Refused(Refused::Stopped))));
-    assert!(reader.pipe.is_wiped());
+    assert!(is_wiped(&reader));
 
     let mut reader = object.sealing(&*plain, b"prefix");
     assert!(matches!(poll_once(&mut reader, 6), Poll::Ready(Ok(bytes)) if bytes == b"prefix"));
@@ -302,7 +321,7 @@ fn a_bad_chunk_wipes_the_stream_and_is_its_last_word() {
         assert!(released == plain[..CHUNK_BYTES]);
         assert_eq!(end.as_ref().unwrap_err().kind(), ErrorKind::InvalidData);
         let first = ends_with(end);
-        assert!(reader.pipe.is_wiped());
+        assert!(is_wiped(&reader));
         let (released, end) = read_async(&mut reader, &mut constant(size));
         assert!(released.is_empty());
         assert_eq!(ends_with(end), first);
@@ -333,7 +352,7 @@ fn a_failing_reader_is_never_taken_for_the_end() {
             let mut reader = object.sealing(source, b"");
             let (_, end) = read_blocking(&mut reader, &mut constant(5000));
             assert!(is_cut_by(&end, is_io), "at {at}: {end:?}");
-            assert!(reader.pipe.is_wiped() && reader.operation.finished.take().is_empty());
+            assert!(is_wiped(&reader) && reader.operation.finished.take().is_empty());
         }
     }
 }
