@@ -141,7 +141,6 @@ impl From<&Error> for S3Error {
             Error::Envelope(error) => Self::from(*error),
             Error::Object(error) => Self::from(error),
             Error::Context(_) => super::context::REFUSED,
-            #[cfg(feature = "vault")]
             Error::Vault(_) => UNAVAILABLE,
             // An answer that was lost, a keystore that is not as it was left, a wrong use of the
             // engine by the host: nothing that the client could mend.
