@@ -3,7 +3,9 @@
 
 use core::time::Duration;
 
-use super::{CredentialError, Error, OutcomeUnknown};
+use super::CredentialError;
+#[cfg(feature = "vault")]
+use super::{Error, OutcomeUnknown};
 
 /// Why Vault did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +157,7 @@ impl VaultError {
     }
 
     /// The answer to a change that met this: [`OutcomeUnknown`] where it may have been made.
+    #[cfg(feature = "vault")]
     pub(crate) fn of_change(self) -> Error {
         if self.may_have_acted() { OutcomeUnknown.into() } else { self.into() }
     }

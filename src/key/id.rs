@@ -63,6 +63,7 @@ impl KeyId {
 
 impl KeyId {
     /// The id whose [`Self::storage_name`] is `name`; `None` if there is none.
+    #[cfg(any(test, feature = "vault"))]
     pub(crate) fn from_storage_name(name: &str) -> Option<Self> {
         let text = match name.split_at_checked(1)? {
             ("k", escaped) => {
@@ -121,6 +122,7 @@ fn escape(byte: u8) -> Option<char> {
     }
 }
 
+#[cfg(any(test, feature = "vault"))]
 fn unescape(letter: char) -> Option<char> {
     match letter {
         'd' => Some('.'),
@@ -131,6 +133,7 @@ fn unescape(letter: char) -> Option<char> {
     }
 }
 
+#[cfg(any(test, feature = "vault"))]
 fn from_base32hex(digits: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(digits.len() * 5 / 8);
     let (mut pending, mut bits) = (0_u32, 0_u32);

@@ -243,6 +243,7 @@ pub(crate) struct KeyRecord {
     /// What is missing or was changed in the store: then the key is good for nothing (guarantee 8).
     pub(crate) damage: Option<Arc<Damage>>,
     /// Which writing of the record in its store this is, where others write there too; 0 elsewhere.
+    #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "Vault alone has others"))]
     pub(crate) revision: u64,
     /// Never empty but where there is damage, in ascending order without gaps; the last one is current.
     pub(crate) versions: Vec<Arc<VersionRecord>>,
