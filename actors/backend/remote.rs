@@ -106,7 +106,9 @@ impl Handler<Delivery<UseRemote>> for BackendActor {
         };
         let (done, answer) = oneshot::channel();
         let begun_work = match work {
-            Work::Look { key } => self.look_for(context, key, Given::Looked, done),
+            Work::Look { key } => {
+                self.look_for(context, key.clone(), Given::Looked { key }, done)
+            }
             work @ (Work::Wrap { .. } | Work::Unwrap { .. } | Work::Rewrap { .. }) => {
                 self.use_remotely(context, work, done)
             }
@@ -296,7 +298,7 @@ async fn carry_out(plane: Arc<Plane>, remote: Arc<dyn Remote>, work: Work) -> Re
         }
         Work::Unwrap { key, token, context } => {
             let data_key = remote.unwrap(key, token, context).await?;
-            let held = Arc::new(Held::put(&plane, &data_key)?);
+            let held = Held::put(&plane, &data_key)?;
             Ok(Given::Unwrapped { held })
         }
         Work::Rewrap { key, token, context } => {

@@ -16,7 +16,7 @@ use crate::key::{
     VersionDescription,
 };
 use crate::limits::{ASK_DEADLINE, AUDIT_DEADLINE};
-use crate::plane::remote::{Given, Wanted};
+use crate::plane::remote::{Answers, Given, Wanted};
 use crate::plane::stream::OBJECT_FIELDS;
 use crate::plane::{Call, NeedsHop, TryError};
 
@@ -342,22 +342,24 @@ impl Kms {
         key: Option<&KeyId>,
         work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
-        self.attempt_as(|| Call::new(&self.caller, true), key, work).await
+        let mut answers = Answers::default();
+        self.attempt_as(|| Call::new(&self.caller, true), &mut answers, key, work).await
     }
 
-    /// [`Self::attempt`] of calls that are made as `call` says.
+    /// [`Self::attempt`] of calls that are made as `new_call` says, to which the backend has given
+    /// `answers`.
     pub(super) async fn attempt_as<'k, R>(
         &'k self,
         new_call: impl Fn() -> Call<'k>,
+        answers: &mut Answers,
         key: Option<&KeyId>,
         mut work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
         let (mut supplied, mut asked) = (0, 0);
         let mut waited = Duration::ZERO;
-        let mut given = None;
         loop {
             let (result, unwritten, wanted) = {
-                let call = new_call().with(given.take());
+                let call = new_call().with(answers);
                 let result = work(&call);
                 self.heed(&call, key);
                 (result, call.unwritten(), call.wanted())
@@ -375,9 +377,9 @@ impl Kms {
                     if asked < ASKS_MAX =>
                 {
                     asked += 1;
-                    let wanted =
-                        wanted.ok_or(Error::Unreachable("a section wants it does not say what"))?;
-                    given = Some(self.ask_backend(wanted).await?);
+                    let (wanted, generation) =
+                        wanted.ok_or(Error::Unreachable("a section does not say what it wants"))?;
+                    answers.take_in(self.ask_backend(wanted).await?, generation);
                 }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
                     waited += self.shared.trail.room().await;

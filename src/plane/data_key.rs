@@ -231,8 +231,8 @@ impl Section<'_> {
             return self.wrap_anew_remotely(call, to, envelope, data_key);
         }
         self.generation.keys.with(to.key_id, |cell| {
-            let cell = cell.ok_or(KeyError::NotFound)?;
-            self.wrap_into(call, cell, data_key, envelope, to)
+            let cell = cell.ok_or_else(|| self.unknown(call, to.key_id, KeyError::NotFound.into()));
+            self.wrap_into(call, cell?, data_key, envelope, to)
         })
     }
 

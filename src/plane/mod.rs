@@ -43,7 +43,7 @@ use crate::secret::slots::Slots;
 use crate::status::{self, Status};
 
 use self::operations::Operations;
-use self::remote::{Given, Wanted};
+use self::remote::{Answers, Wanted};
 
 /// What callers and actors of one engine share.
 pub(crate) struct Plane {
@@ -193,10 +193,10 @@ pub(crate) struct Call<'c> {
     rings: Cell<bool>,
     low: Cell<bool>,
     accepted: Cell<bool>,
-    /// What the section asks of the backend, and what that answered to the last one.
-    wants: Cell<Option<Wanted>>,
-    given: Cell<Option<Given>>,
-    looked: bool,
+    /// What the section asks of the backend, and in which generation.
+    wants: Cell<Option<(Wanted, u64)>>,
+    /// What the backend has answered to the call so far; nothing to one that cannot wait.
+    answers: Option<&'c Answers>,
     /// The version of which a use was drawn.
     drawn: Cell<Option<KeyVersion>>,
 }
@@ -212,8 +212,7 @@ impl<'c> Call<'c> {
             low: Cell::new(false),
             accepted: Cell::new(false),
             wants: Cell::new(None),
-            given: Cell::new(None),
-            looked: false,
+            answers: None,
             drawn: Cell::new(None),
         }
     }
@@ -223,20 +222,14 @@ impl<'c> Call<'c> {
         Self { recorded: true, ..Self::new(caller, true) }
     }
 
-    /// A call that is made again with what the backend answered.
-    pub(crate) fn with(mut self, given: Option<Given>) -> Self {
-        self.looked = matches!(given, Some(Given::Looked));
-        self.given = Cell::new(given);
-        self
+    /// A call that is made with what the backend has answered to it so far.
+    pub(crate) fn with(self, answers: &'c Answers) -> Self {
+        Self { answers: Some(answers), ..self }
     }
 
-    /// Whether an unknown key is looked for: once.
-    pub(crate) fn may_look(&self) -> bool {
-        !self.looked
-    }
-
-    /// What is to be asked of the backend before the call is made again.
-    pub(crate) fn wanted(&self) -> Option<Wanted> {
+    /// What is to be asked of the backend before the call is made again, and in which generation
+    /// that was found.
+    pub(crate) fn wanted(&self) -> Option<(Wanted, u64)> {
         self.wants.take()
     }
 

@@ -9,7 +9,11 @@
 //!
 //! A message carries a lease, never the bytes of a data key, so a stop in between wipes it and the
 //! second section finds it gone. A change of the key in between is seen by the second section
-//! (guarantee 2).
+//! (guarantee 2). A swap to another store in between makes the answer nothing: it is the old store's.
+//!
+//! Answers stay with the call until it ends: what it waits for meanwhile, such as room for its
+//! audit record, makes the backend do nothing twice. A use that was drawn stays drawn, whatever
+//! comes of the wrap: Vault may have made it, and an answer that was lost does not say.
 
 use std::sync::Arc;
 
@@ -99,13 +103,39 @@ pub(crate) enum Given {
     /// The key of that lease, wrapped.
     Wrapped { held: Held, token: Box<[u8]>, version: KeyVersion },
     /// The key that was in the token.
-    Unwrapped { held: Arc<Held> },
+    Unwrapped { held: Held },
     /// The token under the current version.
     Rewrapped { token: Box<[u8]>, version: KeyVersion },
-    /// It has looked.
-    Looked,
+    /// It has looked for that key.
+    Looked { key: KeyId },
     /// The key changed meanwhile: to be asked again, by a section that sees the change.
     Again,
+}
+
+/// What the backend has answered to one call so far.
+#[derive(Default)]
+pub(crate) struct Answers {
+    /// The last key or token that it gave, and the generation in which that was wanted.
+    given: Option<(Given, u64)>,
+    /// Keys that it has looked for: each once, so that a call for a key that is not there ends.
+    looked_for: Vec<KeyId>,
+}
+
+impl Answers {
+    /// Takes in what was answered to what a section of `generation` wanted.
+    pub(crate) fn take_in(&mut self, answer: Given, generation: u64) {
+        match answer {
+            Given::Again => {}
+            Given::Looked { key } => self.looked_for.push(key),
+            Given::Wrapped { .. } | Given::Unwrapped { .. } | Given::Rewrapped { .. } => {
+                self.given = Some((answer, generation));
+            }
+        }
+    }
+
+    fn has_looked_for(&self, key: &str) -> bool {
+        self.looked_for.iter().any(|looked| looked.as_str() == key)
+    }
 }
 
 impl Section<'_> {
@@ -119,13 +149,12 @@ impl Section<'_> {
         self.generation.keys.with(to.key_id, |cell| {
             let cell = cell.ok_or_else(|| self.unknown(call, to.key_id, KeyError::NotFound.into()));
             let view = cell?.view();
-            let given = call.given.take();
-            if let Some(Given::Wrapped { held, token, version }) = given {
+            if let Some(Given::Wrapped { held, token, version }) = self.given(call) {
                 view.for_wrap()?;
-                let under = under(&view, version)?;
+                let under = under(&view, *version)?;
                 held.read(self, data_key)?;
                 let commitment = commitment::commit(data_key.expose(), to.committed());
-                return Ok((token_envelope(to, under, &token, &commitment), under));
+                return Ok((token_envelope(to, under, token, &commitment), under));
             }
             self.draw_remotely(call, &view)?;
             let bytes = data_key.resize(to.spec.bytes()).map_err(unreachable_failure)?;
@@ -153,10 +182,10 @@ impl Section<'_> {
             {
                 return Ok(None);
             }
-            if let Some(Given::Wrapped { token, version, .. }) = call.given.take() {
-                let under = under(&view, version)?;
+            if let Some(Given::Wrapped { token, version, .. }) = self.given(call) {
+                let under = under(&view, *version)?;
                 let commitment = commitment::commit(data_key.expose(), to.committed());
-                return Ok(Some(token_envelope(to, under, &token, &commitment)));
+                return Ok(Some(token_envelope(to, under, token, &commitment)));
             }
             self.draw_remotely(call, &view)?;
             self.want_wrapped(call, to, data_key)
@@ -172,8 +201,7 @@ impl Section<'_> {
     ) -> Result<R, TryError> {
         let slot = self.lease(data_key)?;
         let key = KeyId::new(to.key_id)?;
-        call.wants.set(Some(Wanted::Wrap { key, slot, context: *to.context }));
-        Err(TryError::NeedsHop(NeedsHop::Backend))
+        self.want(call, Wanted::Wrap { key, slot, context: *to.context })
     }
 
     /// [`Section::unwrap`] where the backend unwraps.
@@ -186,17 +214,14 @@ impl Section<'_> {
     ) -> Result<WrappedUnder, TryError> {
         self.with_cell(call, envelope, |cell, named| {
             cell.view().for_unwrap(named.version, named.tag)?;
-            let given = call.given.take();
-            let held = match &given {
-                Some(Given::Unwrapped { held }) => Some(&**held),
-                // What was unwrapped before, and has been wrapped anew since.
-                Some(Given::Wrapped { held, .. }) => Some(held),
-                Some(Given::Rewrapped { .. } | Given::Looked | Given::Again) | None => None,
+            let held = match self.given(call) {
+                // Of two steps the second has been answered too: it wrapped the same key anew.
+                Some(Given::Unwrapped { held } | Given::Wrapped { held, .. }) => Some(held),
+                Some(Given::Rewrapped { .. } | Given::Looked { .. } | Given::Again) | None => None,
             };
             if let Some(held) = held {
                 held.read(self, data_key)?;
                 checked(envelope, named, context, data_key)?;
-                call.given.set(given.filter(|given| matches!(given, Given::Wrapped { .. })));
                 return Ok(WrappedUnder { version: named.version, tag: named.tag });
             }
             if !call.may_wait {
@@ -204,8 +229,7 @@ impl Section<'_> {
             }
             let key = KeyId::new(named.key_id)?;
             let token = envelope.wrapped.into();
-            call.wants.set(Some(Wanted::Unwrap { key, token, context: *context }));
-            Err(TryError::NeedsHop(NeedsHop::Backend))
+            self.want(call, Wanted::Unwrap { key, token, context: *context })
         })
     }
 
@@ -224,17 +248,16 @@ impl Section<'_> {
             if current.version == named.version && current.tag == named.tag {
                 return Ok(None);
             }
-            if let Some(Given::Rewrapped { token, version }) = call.given.take() {
-                let under = under(&view, version)?;
+            if let Some(Given::Rewrapped { token, version }) = self.given(call) {
+                let under = under(&view, *version)?;
                 let (purpose, spec) = (envelope.purpose, envelope.spec);
                 let to = Binding { purpose, spec, key_id: named.key_id, context };
-                return Ok(Some(token_envelope(&to, under, &token, envelope.commitment)));
+                return Ok(Some(token_envelope(&to, under, token, envelope.commitment)));
             }
             self.draw_remotely(call, &view)?;
             let key = KeyId::new(named.key_id)?;
             let token = envelope.wrapped.into();
-            call.wants.set(Some(Wanted::Rewrap { key, token, context: *context }));
-            Err(TryError::NeedsHop(NeedsHop::Backend))
+            self.want(call, Wanted::Rewrap { key, token, context: *context })
         })
     }
 
@@ -258,14 +281,28 @@ impl Section<'_> {
     /// What is refused because the key or version is not known here: after a look, where others may
     /// have made it.
     pub(super) fn unknown(&self, call: &Call<'_>, key: &str, error: Error) -> TryError {
-        if !self.generation.capabilities.shared || !call.may_look() {
+        let has_looked = call.answers.is_some_and(|answers| answers.has_looked_for(key));
+        if !self.generation.capabilities.shared || has_looked {
             return error.into();
         }
-        match KeyId::new(key) {
-            Ok(key) if call.may_wait => call.wants.set(Some(Wanted::Look { key })),
-            Ok(_) | Err(_) => {}
+        if let Ok(key) = KeyId::new(key)
+            && call.may_wait
+        {
+            call.wants.set(Some((Wanted::Look { key }, self.generation.number)));
         }
         TryError::NeedsHop(NeedsHop::KeyVersion)
+    }
+
+    /// Has the backend asked for `wanted` before the call is made again.
+    fn want<R>(&self, call: &Call<'_>, wanted: Wanted) -> Result<R, TryError> {
+        call.wants.set(Some((wanted, self.generation.number)));
+        Err(TryError::NeedsHop(NeedsHop::Backend))
+    }
+
+    /// What the backend answered last, if it was this generation's store that did.
+    fn given<'c>(&self, call: &Call<'c>) -> Option<&'c Given> {
+        let (given, generation) = call.answers?.given.as_ref()?;
+        (*generation == self.generation.number).then_some(given)
     }
 }
 

@@ -37,8 +37,27 @@ pub struct Server {
     pub audit: PathBuf,
     /// Its process.
     pub pid: u32,
-    _shell: Child,
-    _directory: tempfile::TempDir,
+    binary: PathBuf,
+    shell: Child,
+    directory: tempfile::TempDir,
+}
+
+/// Where one server listens.
+pub struct Ports {
+    pub admin: u16,
+    pub port: u16,
+    /// For the other nodes of its cluster.
+    pub cluster: u16,
+    /// Where those are told that it listens for them.
+    pub known_as: u16,
+}
+
+impl Ports {
+    /// Ports that are free at this moment.
+    pub fn free() -> Self {
+        let cluster = free_port();
+        Self { admin: free_port(), port: free_port(), cluster, known_as: cluster }
+    }
 }
 
 /// What a test has on a server to itself.
@@ -111,21 +130,27 @@ impl Server {
     pub fn start(binary: &Path) -> Self {
         let directory = tempfile::tempdir().unwrap();
         certify(directory.path());
-        let mut server = Self::boot(binary, directory, free_port(), "storage \"inmem\" {}");
+        let ports = Ports::free();
+        let mut server = Self::boot(binary, directory, &ports, "storage \"inmem\" {}");
         server.initialise();
         server
     }
 
     /// Starts a server with certificates in `directory`, sealed or empty.
-    fn boot(binary: &Path, directory: tempfile::TempDir, port: u16, storage: &str) -> Self {
+    pub fn boot(
+        binary: &Path,
+        directory: tempfile::TempDir,
+        ports: &Ports,
+        storage: &str,
+    ) -> Self {
         let dir = directory.path();
-        let (admin, cluster) = (free_port(), free_port());
+        let Ports { admin, port, cluster, known_as } = ports;
         let config = format!(
             r#"
             {storage}
             disable_mlock = true
             api_addr = "https://127.0.0.1:{port}"
-            cluster_addr = "https://127.0.0.1:{cluster}"
+            cluster_addr = "https://127.0.0.1:{known_as}"
             listener "tcp" {{
               address = "127.0.0.1:{port}"
               cluster_address = "127.0.0.1:{cluster}"
@@ -142,21 +167,38 @@ impl Server {
         fs::write(dir.join("server.hcl"), config).unwrap();
         let (shell, pid) = run(binary, dir);
         let server = Self {
-            admin,
-            port,
+            binary: binary.to_owned(),
+            admin: *admin,
+            port: *port,
             ca: dir.join("ca.pem"),
             root: String::new(),
             unseal_key: String::new(),
             audit: dir.join("audit.log"),
             pid,
-            _shell: shell,
-            _directory: directory,
+            shell,
+            directory,
         };
         server.wait_until_up();
         server
     }
 
-    fn initialise(&mut self) {
+    /// Ends the server, gently, and starts it again on what it has stored: sealed.
+    pub fn restart(&mut self) {
+        signal(self.pid, "TERM");
+        let began = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.admin)).is_ok() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the server does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // The shell ends what may be left of it.
+        drop(self.shell.stdin.take());
+        self.shell.wait().unwrap();
+        (self.shell, self.pid) = run(&self.binary, self.directory.path());
+        self.wait_until_up();
+    }
+
+    /// Initialises it, unseals it, and sets up what every test wants.
+    pub fn initialise(&mut self) {
         let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
         let (status, made) = self.call("PUT", "sys/init", Some(&shares));
         assert_eq!(status, 200, "{made}");
@@ -184,13 +226,18 @@ impl Server {
     pub fn unseal(&self) {
         let began = Instant::now();
         loop {
-            self.call("PUT", "sys/unseal", Some(&json!({ "key": self.unseal_key })));
+            self.give_key();
             // A node that does not lead is unsealed too.
             if matches!(self.call("GET", "sys/health", None).0, 200 | 429) {
                 return;
             }
             assert!(began.elapsed() < Duration::from_secs(60), "the server does not unseal");
         }
+    }
+
+    /// Gives it the key to unseal with, and does not wait for what comes of that.
+    pub fn give_key(&self) {
+        self.call("PUT", "sys/unseal", Some(&json!({ "key": self.unseal_key })));
     }
 
     /// The address for the code under test.
@@ -290,80 +337,6 @@ impl Server {
     /// Lets it go on.
     pub fn go_on(&self) {
         signal(self.pid, "CONT");
-    }
-}
-
-/// Three Raft nodes over TLS: the first was initialised, the others joined it.
-pub struct Cluster {
-    pub nodes: Vec<Server>,
-}
-
-impl Cluster {
-    /// Starts one.
-    pub fn start(binary: &Path) -> Self {
-        let authority = tempfile::tempdir().unwrap();
-        certify(authority.path());
-        let first = free_port();
-        let nodes = [first, free_port(), free_port()].map(|port| {
-            let directory = tempfile::tempdir().unwrap();
-            for name in ["ca.pem", "server.pem", "server.key"] {
-                fs::copy(authority.path().join(name), directory.path().join(name)).unwrap();
-            }
-            let path = directory.path().join("raft");
-            fs::create_dir(&path).unwrap();
-            let storage = format!(
-                r#"storage "raft" {{
-                  path = "{path}"
-                  node_id = "node-{port}"
-                  performance_multiplier = 1
-                  retry_join {{
-                    leader_api_addr = "https://127.0.0.1:{first}"
-                    leader_ca_cert_file = "{dir}/ca.pem"
-                  }}
-                }}"#,
-                path = path.display(),
-                dir = directory.path().display(),
-            );
-            Server::boot(binary, directory, port, &storage)
-        });
-        let mut cluster = Self { nodes: nodes.into() };
-        cluster.nodes[0].initialise();
-        let (root, key) = (cluster.nodes[0].root.clone(), cluster.nodes[0].unseal_key.clone());
-        for node in &mut cluster.nodes[1..] {
-            (node.root, node.unseal_key) = (root.clone(), key.clone());
-            node.unseal();
-        }
-        cluster.wait_for_voters();
-        cluster
-    }
-
-    /// Waits until the loss of one node leaves a quorum.
-    fn wait_for_voters(&self) {
-        let began = Instant::now();
-        loop {
-            let (_, answer) = self.leader().call("GET", "sys/storage/raft/configuration", None);
-            let servers = answer["data"]["config"]["servers"].as_array().cloned();
-            let voters = servers.unwrap_or_default();
-            if voters.iter().filter(|server| server["voter"] == true).count() == 3 {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(60), "the nodes do not all vote");
-        }
-    }
-
-    /// The node that leads.
-    pub fn leader(&self) -> &Server {
-        let began = Instant::now();
-        loop {
-            let leads = |node: &&Server| {
-                TcpStream::connect(("127.0.0.1", node.admin)).is_ok()
-                    && node.call("GET", "sys/health", None).0 == 200
-            };
-            if let Some(leader) = self.nodes.iter().find(leads) {
-                return leader;
-            }
-            assert!(began.elapsed() < Duration::from_secs(60), "no node leads");
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine against a real Vault server. See `fixture.rs` for where that comes from.
 
 #![allow(
+    clippy::cast_possible_truncation,
     clippy::disallowed_methods,
     clippy::indexing_slicing,
     clippy::panic,
@@ -13,11 +14,17 @@
 mod cli;
 mod cluster;
 mod fixture;
+#[path = "../objects/host.rs"]
+#[allow(dead_code, reason = "shared with the tests of objects")]
+mod host;
 mod identity;
+mod links;
 mod lockout;
 mod nodes;
+mod objects;
 mod outage;
 mod proxy;
+mod raft;
 mod resilience;
 mod role;
 mod site;

@@ -30,6 +30,7 @@ use crate::key::KeyId;
 use crate::object::front::{Front, Kind};
 use crate::object::{Header, Suite, chunk};
 use crate::plane::payload::Whole;
+use crate::plane::remote::Answers;
 use crate::plane::stream::StreamOperation;
 use crate::plane::{Call, TryError};
 
@@ -151,8 +152,11 @@ impl Kms {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let (plane, whole) = (&self.shared.plane, Whole { kind, context });
+        let (first, recorded) =
+            (|| Call::new(&self.caller, true), || Call::recorded(&self.caller));
+        let mut answers = Answers::default();
         let open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
-        let ((), unwritten) = self.attempt(None, open).await?;
+        let ((), unwritten) = self.attempt_as(first, &mut answers, None, open).await?;
         if let Some(ticket) = unwritten {
             out.as_mut_slice().zeroize();
             out.clear();
@@ -160,7 +164,7 @@ impl Kms {
             // A stop or a change of the key may have come meanwhile: it is opened again, so that
             // it is released in a section.
             let open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
-            self.attempt_as(|| Call::recorded(&self.caller), None, open).await?;
+            self.attempt_as(recorded, &mut answers, None, open).await?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::key::KeyId;
 use crate::object::{CustomerKey, Facts, ObjectName, ObjectRecord, PartTable, Protection};
 use crate::plane::object::Subject;
+use crate::plane::remote::Answers;
 use crate::plane::{Call, TryError};
 
 pub use opened::{ObjectReader, PartInfo, RangePlan, RangedReader, StoredObject};
@@ -120,13 +121,16 @@ impl Kms {
         &self,
         work: impl Fn(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<R, Error> {
-        let (result, unwritten) = self.attempt(None, &work).await?;
+        let (first, recorded) =
+            (|| Call::new(&self.caller, true), || Call::recorded(&self.caller));
+        let mut answers = Answers::default();
+        let (result, unwritten) = self.attempt_as(first, &mut answers, None, &work).await?;
         let Some(ticket) = unwritten else {
             return Ok(result);
         };
         drop(result);
         self.shared.trail.written(ticket).await?;
-        let (result, _) = self.attempt_as(|| Call::recorded(&self.caller), None, &work).await?;
+        let (result, _) = self.attempt_as(recorded, &mut answers, None, &work).await?;
         Ok(result)
     }
 }

@@ -1,0 +1,157 @@
+//! Three Raft nodes over TLS, on disk, that can be restarted, sealed, and cut off from each other.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::fixture::{Ports, Server, certify, signal};
+use crate::links::Links;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The first was initialised, the others joined it.
+pub struct Cluster {
+    pub nodes: Vec<Server>,
+    pub links: Links,
+}
+
+impl Cluster {
+    /// Starts one.
+    pub fn start(binary: &Path) -> Self {
+        let authority = tempfile::tempdir().unwrap();
+        certify(authority.path());
+        let links = Links::default();
+        let ports = [0, 1, 2].map(|node| {
+            let mut ports = Ports::free();
+            ports.known_as = links.relay(node, ports.cluster);
+            ports
+        });
+        let first = ports[0].port;
+        let nodes = ports.map(|ports| {
+            let directory = tempfile::tempdir().unwrap();
+            for name in ["ca.pem", "server.pem", "server.key"] {
+                fs::copy(authority.path().join(name), directory.path().join(name)).unwrap();
+            }
+            let path = directory.path().join("raft");
+            fs::create_dir(&path).unwrap();
+            let storage = format!(
+                r#"storage "raft" {{
+                  path = "{path}"
+                  node_id = "node-{port}"
+                  performance_multiplier = 1
+                  retry_join {{
+                    leader_api_addr = "https://127.0.0.1:{first}"
+                    leader_ca_cert_file = "{dir}/ca.pem"
+                  }}
+                }}"#,
+                path = path.display(),
+                port = ports.port,
+                dir = directory.path().display(),
+            );
+            Server::boot(binary, directory, &ports, &storage)
+        });
+        links.are_of(nodes.iter().map(|node| node.pid).collect());
+        let mut cluster = Self { nodes: nodes.into(), links };
+        cluster.nodes[0].initialise();
+        let (root, key) = (cluster.nodes[0].root.clone(), cluster.nodes[0].unseal_key.clone());
+        for node in &mut cluster.nodes[1..] {
+            (node.root, node.unseal_key) = (root.clone(), key.clone());
+            node.unseal();
+        }
+        cluster.wait_for_voters();
+        cluster
+    }
+
+    /// Waits until the loss of one node leaves a quorum.
+    fn wait_for_voters(&self) {
+        let began = Instant::now();
+        loop {
+            let leader = &self.nodes[self.leader()];
+            let (_, answer) = leader.call("GET", "sys/storage/raft/configuration", None);
+            let servers = answer["data"]["config"]["servers"].as_array().cloned();
+            let voters = servers.unwrap_or_default();
+            if voters.iter().filter(|server| server["voter"] == true).count() == 3 {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "the nodes do not all vote");
+        }
+    }
+
+    /// Waits until every node has what the others have.
+    pub fn wait_until_whole(&self) {
+        let began = Instant::now();
+        loop {
+            let applied = self.nodes.iter().map(|node| {
+                let (_, answer) = node.call("GET", "sys/leader", None);
+                let leads = answer["leader_address"].as_str().is_some_and(|it| !it.is_empty());
+                answer["raft_applied_index"].as_u64().filter(|_| leads)
+            });
+            let applied: Option<Vec<_>> = applied.collect();
+            // Under load they are never quite the same.
+            if let Some(applied) = applied
+                && applied.iter().max().unwrap() - applied.iter().min().unwrap() < 100
+            {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "the cluster does not become whole");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// The node that leads.
+    pub fn leader(&self) -> usize {
+        self.leader_but(None)
+    }
+
+    /// The node that leads and is not `other`.
+    pub fn leader_but(&self, other: Option<usize>) -> usize {
+        let began = Instant::now();
+        loop {
+            let leads = |(index, node): &(usize, &Server)| {
+                Some(*index) != other
+                    && TcpStream::connect(("127.0.0.1", node.admin)).is_ok()
+                    && node.call("GET", "sys/health", None).0 == 200
+            };
+            if let Some((leader, _)) = self.nodes.iter().enumerate().find(leads) {
+                return leader;
+            }
+            assert!(began.elapsed() < PATIENCE, "no node leads");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends `node` at once and without warning.
+    pub fn kill(&self, node: usize) {
+        signal(self.nodes[node].pid, "KILL");
+    }
+
+    /// Starts `node` again; it is sealed then.
+    pub fn restart(&mut self, node: usize) {
+        self.nodes[node].restart();
+        self.links.are_of(self.nodes.iter().map(|node| node.pid).collect());
+    }
+
+    /// Seals all nodes: those that lead by their interface, and the one that is left, which cannot
+    /// lead without the others, by a restart.
+    pub fn seal(&mut self) {
+        let first = self.leader();
+        self.nodes[first].done("PUT", "sys/seal", &json!({}));
+        let second = self.leader();
+        self.nodes[second].done("PUT", "sys/seal", &json!({}));
+        self.restart(3 - first - second);
+        for node in &self.nodes {
+            assert_eq!(node.call("GET", "sys/health", None).0, 503);
+        }
+    }
+
+    /// Unseals all nodes.
+    pub fn unseal(&self) {
+        for node in &self.nodes {
+            node.give_key();
+        }
+        self.leader();
+    }
+}
