@@ -106,9 +106,7 @@ impl Handler<Delivery<UseRemote>> for BackendActor {
         };
         let (done, answer) = oneshot::channel();
         let begun_work = match work {
-            Work::Look { key } => {
-                self.look_for(context, key.clone(), Given::Looked { key }, done)
-            }
+            Work::Look { key } => self.look_for(context, key.clone(), Given::Looked { key }, done),
             work @ (Work::Wrap { .. } | Work::Unwrap { .. } | Work::Rewrap { .. }) => {
                 self.use_remotely(context, work, done)
             }

@@ -116,6 +116,9 @@ fn every_command_works_on_keys_in_vault() {
         desk.ok(&["key", "create", "tenant/a", "--description", "for tests", "--tag", "team=x"]);
         assert_eq!(desk.run(&["key", "create", "tenant/a"]).code, 5);
         desk.ok(&["key", "rotate", "tenant/a"]);
+        assert_eq!(desk.json(&["key", "describe", "tenant/a"])["state_refresh"], "10s");
+        let shown = desk.ok(&["key", "describe", "tenant/a"]);
+        assert!(shown.contains("others follow within") && shown.contains("10s"), "{shown}");
         desk.ok(&["key", "retire", "tenant/a", "1"]);
         desk.ok(&["key", "reinstate", "tenant/a", "1"]);
         let versions = desk.json(&["key", "versions", "tenant/a"]);

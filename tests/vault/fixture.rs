@@ -137,18 +137,17 @@ impl Server {
     }
 
     /// Starts a server with certificates in `directory`, sealed or empty.
-    pub fn boot(
-        binary: &Path,
-        directory: tempfile::TempDir,
-        ports: &Ports,
-        storage: &str,
-    ) -> Self {
+    pub fn boot(binary: &Path, directory: tempfile::TempDir, ports: &Ports, storage: &str) -> Self {
         let dir = directory.path();
         let Ports { admin, port, cluster, known_as } = ports;
         let config = format!(
             r#"
             {storage}
             disable_mlock = true
+            telemetry {{
+              prometheus_retention_time = "1h"
+              disable_hostname = true
+            }}
             api_addr = "https://127.0.0.1:{port}"
             cluster_addr = "https://127.0.0.1:{known_as}"
             listener "tcp" {{
@@ -258,6 +257,31 @@ impl Server {
         path: &str,
         body: Option<&Value>,
     ) -> (u16, Value) {
+        let (status, body) = self.exchange(token, method, path, body);
+        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+    }
+
+    /// What the server's telemetry counts under `name`, of those lines that have `label`.
+    pub fn counted(&self, name: &str, label: &str) -> u64 {
+        let (status, text) =
+            self.exchange(&self.root, "GET", "sys/metrics?format=prometheus", None);
+        assert_eq!(status, 200);
+        let text = String::from_utf8(text).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        let counts = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        {
+            counts.sum::<f64>() as u64
+        }
+    }
+
+    fn exchange(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> (u16, Vec<u8>) {
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).unwrap();
         write!(
@@ -319,13 +343,17 @@ impl Server {
         (text(&id["data"]["role_id"]), text(&secret["data"]["secret_id"]))
     }
 
-    /// The requests to paths that begin with `path`, as the audit device saw them.
+    /// The requests to `path` and to what is below it, as the audit device saw them.
     pub fn audited(&self, path: &str) -> Vec<Value> {
         let log = fs::read_to_string(&self.audit).unwrap();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines = log.lines().filter(|line| line.contains(path));
+        let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
             .filter(|line| line["type"] == "request")
-            .filter(|line| line["request"]["path"].as_str().is_some_and(|it| it.starts_with(path)))
+            .filter(|line| {
+                let rest = line["request"]["path"].as_str().and_then(|it| it.strip_prefix(path));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
             .collect()
     }
 
@@ -376,9 +404,10 @@ pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
 }
 
-fn parse(answer: &[u8]) -> (u16, Value) {
+/// Status and body of a whole HTTP answer.
+fn parse(answer: &[u8]) -> (u16, Vec<u8>) {
     let split = answer.windows(4).position(|window| window == b"\r\n\r\n");
-    let Some(split) = split else { return (0, Value::Null) };
+    let Some(split) = split else { return (0, Vec::new()) };
     let head = String::from_utf8_lossy(&answer[..split]).to_ascii_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let mut body = &answer[split + 4..];
@@ -396,5 +425,5 @@ fn parse(answer: &[u8]) -> (u16, Value) {
     } else {
         whole.extend_from_slice(body);
     }
-    (status, serde_json::from_slice(&whole).unwrap_or(Value::Null))
+    (status, whole)
 }

@@ -95,10 +95,18 @@ async fn a_hundred_rotations_under_load_fail_no_operation_and_keep_one_pool() {
         }
         let done = load.end().await;
         assert_eq!(role.logins(), 101, "one login at start and one for each rotation");
+        // Its audit log and its telemetry are two witnesses.
+        let at = format!("mount_point=\"auth/{}/\"", role.mount);
+        assert_eq!(site.server.counted("vault_token_creation{", &at), 101);
         let requests = match engine {
             VaultEngine::Transit => site.server.audited(&site.mounts.transit),
             _ => site.server.audited(&site.mounts.kv),
         };
+        if engine == VaultEngine::Transit {
+            let routed = format!("vault_route_update_{}__count", site.mounts.transit);
+            let updates = requests.iter().filter(|it| it["request"]["operation"] == "update");
+            assert_eq!(site.server.counted(&routed, ""), updates.count() as u64);
+        }
         let ports: BTreeSet<u64> =
             requests.iter().filter_map(|it| it["request"]["remote_port"].as_u64()).collect();
         println!(

@@ -53,10 +53,9 @@ impl Links {
     pub fn cut_off(&self, node: usize) {
         let mut state = self.0.lock().unwrap();
         state.cut_off = Some(node);
-        let (cut, open) =
+        let (cut, open): (Vec<_>, _) =
             state.open.drain(..).partition(|(from, to, _)| (*from == node) != (*to == node));
         state.open = open;
-        let cut: Vec<_> = cut;
         for stream in cut.iter().flat_map(|(_, _, streams)| streams) {
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -13,6 +13,7 @@
 
 mod cli;
 mod cluster;
+mod example;
 mod fixture;
 #[path = "../objects/host.rs"]
 #[allow(dead_code, reason = "shared with the tests of objects")]
@@ -28,4 +29,5 @@ mod raft;
 mod resilience;
 mod role;
 mod site;
+mod tamper;
 mod use_of_keys;

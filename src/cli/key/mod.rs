@@ -10,9 +10,11 @@ use serde::Serialize;
 use self::shown::{Key, Version, people_key, people_keys, people_versions};
 use super::args::{Global, Pair};
 use super::failure::Failure;
+use super::place::Place;
 use super::session::Session;
 use super::show::{Show, printable};
 use crate::actors::backend::MutationReport;
+use crate::config::BackendConfig;
 use crate::key::{ConfirmedVersion, KeyDescription, KeyId, KeyPolicy, KeyVersion, Mutation};
 use crate::limits::PAGE_KEYS_MAX;
 
@@ -196,6 +198,9 @@ struct Changed {
 #[derive(Serialize)]
 struct Described {
     key: Key,
+    /// How soon other engines follow a change, where several can have the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_refresh: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -225,8 +230,10 @@ async fn one(global: &Global, command: KeyCommand, show: &Show) -> Result<(), Fa
             let session = Session::start(global, show).await?;
             let key = session.kms.describe_key(&id).await?;
             session.end().await?;
-            let described = Described { key: Key::of(&key) };
-            show.answer(&described, |out| people_key(out, &described.key))
+            let state_refresh = state_refresh(&Place::of(global)?.config()?.backend);
+            let described = Described { key: Key::of(&key), state_refresh };
+            let refresh = described.state_refresh.as_deref();
+            show.answer(&described, |out| people_key(out, &described.key, refresh))
         }
         KeyCommand::Versions { .. } => {
             let session = Session::start(global, show).await?;
@@ -274,6 +281,15 @@ impl KeyCommand {
             | Self::Untag { id, .. }
             | Self::Versions { id } => Some(id),
         }
+    }
+}
+
+fn state_refresh(backend: &BackendConfig) -> Option<String> {
+    match backend {
+        BackendConfig::VaultKv2(vault) | BackendConfig::VaultTransit(vault) => {
+            Some(humantime::format_duration(vault.state_refresh).to_string())
+        }
+        BackendConfig::Local(_) | BackendConfig::Static(_) => None,
     }
 }
 

@@ -89,7 +89,11 @@ impl Version {
     }
 }
 
-pub(super) fn people_key(out: &mut dyn Write, key: &Key) -> io::Result<()> {
+pub(super) fn people_key(
+    out: &mut dyn Write,
+    key: &Key,
+    state_refresh: Option<&str>,
+) -> io::Result<()> {
     let never = || "never".to_owned();
     let mut shown = vec![
         ("id", key.id.to_string()),
@@ -101,6 +105,7 @@ pub(super) fn people_key(out: &mut dyn Write, key: &Key) -> io::Result<()> {
         ("rotate at uses", key.policy.rotate_at_uses.map_or_else(never, |uses| uses.to_string())),
         ("opens when disabled", yes_or_no(key.policy.allow_decrypt_when_disabled)),
     ];
+    shown.extend(state_refresh.map(|time| ("others follow within", time.to_owned())));
     shown.extend(key.damage.iter().map(|damage| ("damage", damage.clone())));
     shown.extend(key.tags.iter().map(|(name, value)| ("tag", format!("{name}={value}"))));
     fields(out, &shown)

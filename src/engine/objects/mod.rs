@@ -152,8 +152,7 @@ impl Kms {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let (plane, whole) = (&self.shared.plane, Whole { kind, context });
-        let (first, recorded) =
-            (|| Call::new(&self.caller, true), || Call::recorded(&self.caller));
+        let (first, recorded) = (|| Call::new(&self.caller, true), || Call::recorded(&self.caller));
         let mut answers = Answers::default();
         let open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
         let ((), unwritten) = self.attempt_as(first, &mut answers, None, open).await?;

@@ -121,8 +121,7 @@ impl Kms {
         &self,
         work: impl Fn(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<R, Error> {
-        let (first, recorded) =
-            (|| Call::new(&self.caller, true), || Call::recorded(&self.caller));
+        let (first, recorded) = (|| Call::new(&self.caller, true), || Call::recorded(&self.caller));
         let mut answers = Answers::default();
         let (result, unwritten) = self.attempt_as(first, &mut answers, None, &work).await?;
         let Some(ticket) = unwritten else {
