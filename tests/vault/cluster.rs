@@ -258,8 +258,8 @@ async fn a_cluster_that_is_sealed_is_waited_for_and_loses_no_acknowledged_key() 
         let (failed, kms) = (load.failed(), load.node.kms());
         // Whoever asks is told; nobody hangs, and what needs no Vault goes on.
         within(Duration::from_secs(30), async || load.failed() >= failed + 8).await;
-        let made = kms.generate_data_key(&id("default"), DataKeySpec::AES_256, &context("a"));
-        let made = made.await;
+        let (default, spec) = (id("default"), DataKeySpec::AES_256);
+        let made = kms.generate_data_key(&default, spec, &context("a")).await;
         match load.engine {
             VaultEngine::Kv2 => drop(made.unwrap()),
             _ => assert!(is_retriable(&made.err().unwrap())),

@@ -144,6 +144,8 @@ impl Server {
             r#"
             {storage}
             disable_mlock = true
+            # OpenBao takes audit devices over its interface only then; Vault knows no such setting.
+            unsafe_allow_api_audit_creation = true
             telemetry {{
               prometheus_retention_time = "1h"
               disable_hostname = true

@@ -11,6 +11,7 @@
     reason = "a test that goes wrong stops at once"
 )]
 
+mod blocking;
 mod cli;
 mod cluster;
 mod example;

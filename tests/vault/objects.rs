@@ -1,8 +1,6 @@
 //! Objects under keys in Vault, in every form in which they are sealed, stored and read; what that
 //! costs, as Vault counts it.
 
-use std::io::{Read, Write};
-
 use bytes::{Bytes, BytesMut};
 use portcullis::audit::Release;
 use portcullis::config::Config;
@@ -13,6 +11,7 @@ use portcullis::vault::VaultEngine;
 use portcullis::{Engine, Kms, NeedsHop, TryError};
 use tokio::io::AsyncReadExt;
 
+use crate::blocking::{opens_without_a_runtime, sealed_without_a_runtime};
 use crate::host::{
     Stored, customer, facts, fetch, get, name, number, open, plaintext, put, put_part, put_parts,
 };
@@ -61,20 +60,6 @@ async fn sealed_in_every_form(kms: &Kms, plain: &[u8]) -> Vec<Vec<u8>> {
     vec![streamed, whole, in_place, lent.to_vec()]
 }
 
-fn sealed_without_a_runtime(kms: &Kms, plain: &[u8]) -> Vec<Vec<u8>> {
-    let (key, context) = (id("default"), context("a"));
-    let mut read = Vec::new();
-    kms.seal_read(&key, &context, plain).unwrap().read_to_end(&mut read).unwrap();
-    let mut writer = kms.seal_write(&key, &context, Vec::new()).unwrap();
-    writer.write_all(plain).unwrap();
-    let written = writer.finish().unwrap();
-    let mut whole = Vec::new();
-    kms.seal_into_blocking(&key, &context, plain, &mut whole).unwrap();
-    let mut in_place = plain.to_vec();
-    kms.seal_in_place_blocking(&key, &context, &mut in_place).unwrap();
-    vec![read, written, whole, in_place]
-}
-
 async fn opens_in_every_form(kms: &Kms, sealed: &[u8], plain: &[u8]) {
     let (context, other) = (context("a"), context("b"));
     let mut streamed = Vec::new();
@@ -90,18 +75,6 @@ async fn opens_in_every_form(kms: &Kms, sealed: &[u8], plain: &[u8]) {
     let refused = kms.open_into(&other, sealed, &mut whole).await.unwrap_err();
     assert!(matches!(refused, Error::Envelope(EnvelopeError::DoesNotOpen)), "{refused}");
     assert!(whole.is_empty());
-}
-
-fn opens_without_a_runtime(kms: &Kms, sealed: &[u8], plain: &[u8]) {
-    let context = context("a");
-    let mut read = Vec::new();
-    kms.open_read(&context, sealed).unwrap().read_to_end(&mut read).unwrap();
-    let mut writer = kms.open_write(&context, Vec::new());
-    writer.write_all(sealed).unwrap();
-    let written = writer.finish().unwrap();
-    let mut whole = Vec::new();
-    kms.open_into_blocking(&context, sealed, &mut whole).unwrap();
-    assert!(read == plain && written == plain && whole == plain);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,8 +56,8 @@ async fn a_key_that_is_tampered_with_is_named_and_not_used_from_the_next_look_on
                     drop(site.server.call("DELETE", &path(&site, "metadata", "state"), None));
                 }
                 _ => {
-                    let of_default = state
-                        .replace(&id("victim").storage_name(), &id("default").storage_name());
+                    let of_default =
+                        state.replace(&id("victim").storage_name(), &id("default").storage_name());
                     let document = read(&site, &of_default);
                     site.server.done("POST", &state, &json!({ "data": document }));
                 }
@@ -178,9 +178,6 @@ async fn versions_that_transit_itself_was_told_to_withhold_open_nothing() {
     let versions = other.kms().describe_key_versions(&default).await.unwrap();
     let states: Vec<_> = versions.iter().map(|it| (it.version, it.state)).collect();
     let two = KeyVersion::new(2).unwrap();
-    assert_eq!(
-        states,
-        [(KeyVersion::FIRST, VersionState::Destroyed), (two, VersionState::Active)]
-    );
+    assert_eq!(states, [(KeyVersion::FIRST, VersionState::Destroyed), (two, VersionState::Active)]);
     other.kms().generate_data_key(&default, spec, &context("a")).await.unwrap();
 }
