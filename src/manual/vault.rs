@@ -64,7 +64,10 @@
 //!
 //! A key whose state or material is missing, deleted, destroyed or changed is *damaged*: it is used
 //! for nothing and never written to, `key describe` says what and where, the log says so once, and
-//! every other key goes on. It stays so until the engine has been started again. A whole store that
+//! every other key goes on. Damage to a state, and to a Transit key, is found by the next look
+//! (`state_refresh`); damage to material in KV by the next start, because an engine that runs has the
+//! material and does not read it again. It stays so until the engine has been started again. A whole
+//! store that
 //! is missing, a mount of another kind, and a policy that does not let the engine look are errors of
 //! the start. A Transit key without a state is no key: making it takes it over, if it is derived,
 //! `aes256-gcm96` and not exportable.
@@ -73,14 +76,17 @@
 //!
 //! Every change begins with what Vault holds and ends with a compare-and-set. Of two engines that
 //! make the same key one does ([`AlreadyExists`](crate::error::KeyError::AlreadyExists)); of two
-//! that rotate it at once one is told [`Conflict`](crate::error::VaultError::Conflict), except that
-//! Transit may come out with both versions made; other changes follow each other. Use counts are
-//! granted in blocks that no two engines share.
+//! that rotate it at once one is told [`Conflict`](crate::error::VaultError::Conflict); other changes
+//! follow each other, and what two engines do at once comes out as if one had done it after the
+//! other. Transit has no compare-and-set for versions: a rotation there that loses, to another one or
+//! to a change that forbids it, may have made a version all the same, which counts as one that Vault
+//! made by itself. Use counts are granted in blocks that no two engines share; under Transit a use
+//! whose wrap failed stays counted, because Vault may have made it.
 //!
 //! What one engine makes, the others look for as soon as they meet it: an envelope of a key or
 //! version that is unknown costs one look, at most 256 between two rounds. What one takes away, the
-//! others follow within `state_refresh`, and longer while Vault does not answer: an outage of Vault
-//! is not one of its users. A change that was made in Vault itself, such as a rotation by
+//! others follow within `state_refresh` (`key describe` says how long that is), and longer while
+//! Vault does not answer: an outage of Vault is not one of its users. A change that was made in Vault itself, such as a rotation by
 //! `auto_rotate_period` or a raised `min_decryption_version`, is seen with the next change of the
 //! key's state, with the first use that meets it, and at every start; retire versions with
 //! `portcullis key retire`, because a state whose MAC Vault no longer verifies is damage.
