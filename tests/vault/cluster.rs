@@ -113,7 +113,9 @@ impl Load {
         let (mut found, mut after) = (BTreeSet::new(), None);
         loop {
             let page = kms.list_keys(after.as_ref(), 1000).await.unwrap();
-            assert!(page.keys.iter().all(|key| key.damage.is_none()));
+            for key in &page.keys {
+                assert_eq!((&key.id, &key.damage), (&key.id, &None));
+            }
             found.extend(page.keys.iter().map(|key| key.id.to_string()));
             after = page.next;
             if after.is_none() {
