@@ -102,9 +102,19 @@ pub fn binary() -> Option<PathBuf> {
     None
 }
 
-/// A port that is free at this moment.
+/// A port that is free at this moment. It is below those that the system gives to whoever connects:
+/// one of them could take it before the server does, and a connection to where nobody listens yet
+/// could meet itself.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(7919);
+    loop {
+        let next = first.wrapping_add(LAST.fetch_add(1, Ordering::Relaxed)) % 16_000;
+        let port = 16_000 + u16::try_from(next).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A certificate authority, and a certificate of it for loopback, as files in `directory`.
@@ -219,7 +229,7 @@ impl Server {
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.admin)).is_err() {
             assert!(began.elapsed() < Duration::from_secs(60), "the server does not come up");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
