@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | where material is | in Vault's KV engine, and in the engine while it runs | in Vault alone |
 //! | using a key | no request | one request; none for a rewrap of what is current |
-//! | Vault is away | keys go on being used, none can be changed | nothing is wrapped or unwrapped |
+//! | Vault is away | keys go on being used as far as granted use counts reach (65,536 wraps and more), none can be changed | nothing is wrapped or unwrapped |
 //! | versions retired and destroyed | any below the current one | the oldest ones (`min_decryption_version`, `trim`) |
 //! | who reads the KV mount | has the keys | has states and counts, no keys |
 //!
@@ -66,7 +66,9 @@
 //! for nothing and never written to, `key describe` says what and where, the log says so once, and
 //! every other key goes on. Damage to a state, and to a Transit key, is found by the next look
 //! (`state_refresh`); damage to material in KV by the next start, because an engine that runs has the
-//! material and does not read it again. It stays so until the engine has been started again. A whole
+//! material and does not read it again. Either is looked at twice, three seconds apart (or
+//! `state_refresh`, if that is less), because a leader of Vault that was deposed a moment ago answers
+//! from what it had. It stays so until the engine has been started again. A whole
 //! store that
 //! is missing, a mount of another kind, and a policy that does not let the engine look are errors of
 //! the start. A Transit key without a state is no key: making it takes it over, if it is derived,

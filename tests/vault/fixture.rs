@@ -201,8 +201,10 @@ impl Server {
             assert!(began.elapsed() < Duration::from_secs(60), "the server does not end");
             std::thread::sleep(Duration::from_millis(10));
         }
-        // The shell ends what may be left of it.
-        drop(self.shell.stdin.take());
+        // The shell ends what may be left of it, and leaves what it has stored.
+        let mut shell = self.shell.stdin.take().unwrap();
+        shell.write_all(b"keep\n").unwrap();
+        drop(shell);
         self.shell.wait().unwrap();
         (self.shell, self.pid) = run(&self.binary, self.directory.path());
         self.wait_until_up();
@@ -386,14 +388,17 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success());
 }
 
-/// Starts the server of `directory`'s configuration under a shell that ends it with this process.
+/// Starts the server of `directory`'s configuration under a shell that ends it with this process, and
+/// removes the directory then.
 pub fn run(binary: &Path, directory: &Path) -> (Child, u32) {
     const SCRIPT: &str = r#"
         "$0" server -config="$1/server.hcl" >"$1/server.log" 2>&1 &
         echo $!
-        read -r _
+        read -r word
         kill -CONT $! 2>/dev/null
-        kill -KILL $!
+        kill -KILL $! 2>/dev/null
+        wait
+        [ "$word" = keep ] || rm -rf "$1"
     "#;
     let mut shell = Command::new("sh")
         .args(["-c", SCRIPT])

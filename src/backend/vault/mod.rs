@@ -56,6 +56,7 @@ use super::{Backend, Remote};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::key::KeyId;
+use crate::limits::VAULT_SECOND_LOOK;
 use crate::secret::random::RandomPool;
 
 /// Which engine of Vault keeps the material.
@@ -139,7 +140,13 @@ pub async fn init(
 fn kv2(config: &VaultConfig, session: Session, random: Arc<RandomPool>) -> Arc<Shared<Kv2Keeper>> {
     let kv = Kv::new(session, &config.kv_mount, &config.key_prefix);
     let keeper = Kv2Keeper::new(kv.clone(), Arc::clone(&random));
-    Arc::new(Shared { kv, keeper, random })
+    Arc::new(Shared { kv, keeper, random, second_look: second_look(config) })
+}
+
+/// Longer than a leader of Vault that was deposed goes on believing that it leads; an operator who
+/// wants changes to be seen sooner wants damage to be, too.
+fn second_look(config: &VaultConfig) -> core::time::Duration {
+    config.state_refresh.min(VAULT_SECOND_LOOK)
 }
 
 fn transit(
@@ -151,7 +158,7 @@ fn transit(
     let (mount, prefix) = (&config.transit_mount, &config.key_prefix);
     let keeper = TransitKeeper::new(session, kv.clone(), mount, prefix);
     let remote = Arc::new(keeper.clone());
-    (Arc::new(Shared { kv, keeper, random }), remote)
+    (Arc::new(Shared { kv, keeper, random, second_look: second_look(config) }), remote)
 }
 
 #[cfg(test)]

@@ -18,9 +18,6 @@ mod read;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-use futures_util::stream;
-
 use self::read::{is_otherwise, same_version};
 use super::document::StoreDocument;
 use super::keeper::Keeper;
@@ -31,7 +28,7 @@ use crate::backend::{
 use crate::clock::WallTime;
 use crate::error::{Error, KeyError, KeystoreError, KeystoreProblem, VaultError};
 use crate::key::{KeyId, KeyPolicy, KeyRecord, Mutation};
-use crate::limits::{KEYS_MAX, VAULT_READS_AT_ONCE};
+use crate::limits::KEYS_MAX;
 use crate::secret::random::RandomPool;
 
 /// The keys of one prefix.
@@ -47,6 +44,8 @@ pub(super) struct Shared<K> {
     pub(super) kv: Kv,
     pub(super) keeper: K,
     pub(super) random: Arc<RandomPool>,
+    /// After how long what looks damaged is looked at again before it is said to be.
+    pub(super) second_look: core::time::Duration,
 }
 
 impl<K: Keeper> VaultStore<K> {
@@ -72,21 +71,8 @@ impl<K: Keeper> VaultStore<K> {
             let id = name.strip_suffix('/').and_then(KeyId::from_storage_name);
             ids.push(id.ok_or_else(|| shared.foreign(&name))?);
         }
-        let mut records = BTreeMap::new();
-        let read = |id: KeyId| {
-            let shared = Arc::clone(&shared);
-            async move {
-                let read = shared.read_whole(&id).await;
-                (id, read)
-            }
-        };
-        let mut reads = stream::iter(ids).map(read).buffer_unordered(VAULT_READS_AT_ONCE);
-        while let Some((id, read)) = reads.next().await {
-            if let Some(read) = read? {
-                records.insert(id, Arc::new(read.key));
-            }
-        }
-        drop(reads);
+        let keys = shared.read_all(ids).await?;
+        let records = keys.into_iter().map(|key| (key.id.clone(), Arc::new(key))).collect();
         let look: Arc<dyn Look> = Arc::<Shared<K>>::clone(&shared);
         Ok(Self { shared, records, watcher: Watcher { look, every }, remote })
     }

@@ -36,6 +36,8 @@ impl Site {
         config.kv_mount.clone_from(&mounts.kv);
         config.transit_mount.clone_from(&mounts.transit);
         config.key_prefix.clone_from(&mounts.prefix);
+        // So that damage need not be waited for.
+        config.state_refresh = core::time::Duration::from_millis(200);
         let token = server.token(&least_policy(engine, &config), "1h");
         config.auth = given(&token);
         Some(Self { server, mounts, engine, config })

@@ -67,7 +67,11 @@ fn has_data(body: &SecretBuffer) -> bool {
 }
 
 /// Vault's own words, for as long as they are compared.
-struct Errors(Vec<String>);
+struct Errors {
+    texts: Vec<String>,
+    /// Whether the body was of the form that Vault gives them.
+    are_vaults: bool,
+}
 
 impl Errors {
     fn of(body: &SecretBuffer) -> Self {
@@ -76,11 +80,12 @@ impl Errors {
             errors: Vec<String>,
         }
         let body = serde_json::from_slice::<Body>(body.expose());
-        Self(body.map_or_else(|_error| Vec::new(), |body| body.errors))
+        let are_vaults = body.is_ok();
+        Self { texts: body.map_or_else(|_error| Vec::new(), |body| body.errors), are_vaults }
     }
 
     fn say(&self, words: &str) -> bool {
-        self.0.iter().any(|error| error.contains(words))
+        self.texts.iter().any(|error| error.contains(words))
     }
 }
 
@@ -104,7 +109,10 @@ fn classify(status: u16, errors: &Errors, retry_after: Option<Duration>) -> Vaul
         }
         400 => VaultError::Rejected("bad request"),
         403 => VaultError::Forbidden("permission denied"),
-        404 => VaultError::NotFound,
+        // That nothing is there is Vault's word alone: a page of something in between says nothing
+        // of a key.
+        404 if errors.are_vaults => VaultError::NotFound,
+        404 => VaultError::Malformed("a page that is not there, in another's words"),
         405 => VaultError::Rejected("unsupported operation"),
         412 | 472 | 473 => VaultError::NoLeader,
         429 => VaultError::RateLimited { retry_after: retry_after.unwrap_or(RETRY_AFTER) },
@@ -130,7 +138,11 @@ mod tests {
             (503, r#"{"errors":["Vault is sealed"]}"#, VaultError::Sealed),
             (400, r#"{"errors":["check-and-set parameter did not match"]}"#, VaultError::Conflict),
             (404, r#"{"errors":[]}"#, VaultError::NotFound),
-            (404, "nginx says no", VaultError::NotFound),
+            (
+                404,
+                "nginx says no",
+                VaultError::Malformed("a page that is not there, in another's words"),
+            ),
             (
                 403,
                 r#"{"errors":["permission denied"]}"#,

@@ -78,7 +78,7 @@ impl<K: Keeper> VaultStore<K> {
     /// The key as Vault has it now; what others have reserved of its uses is not looked at.
     async fn read_for_change(&self, id: &KeyId) -> Result<Option<Read>, Error> {
         let known = self.records.get(id).map(|key| &**key);
-        match self.shared.read(id, known).await {
+        match self.shared.read_surely(id, known).await {
             Ok(read) => Ok(read),
             Err(Unreadable::Vault(error)) => Err(error.into()),
             Err(Unreadable::Damaged(damage)) => {

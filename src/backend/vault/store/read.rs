@@ -20,18 +20,15 @@ use crate::key::{
 };
 use crate::limits::VAULT_READS_AT_ONCE;
 
+/// Keys that a look has found.
+type Found = Vec<Arc<KeyRecord>>;
+
 /// A key as it was read.
 pub(super) struct Read {
     pub(super) key: KeyRecord,
     pub(super) macs: Macs,
     /// The newest version that its state names; Vault may have made others since.
     pub(super) listed: u32,
-}
-
-impl Read {
-    fn damaged(id: &KeyId, damage: Damage) -> Self {
-        Self { key: damaged(id, None, damage), macs: Macs::new(), listed: 0 }
-    }
 }
 
 impl<K: Keeper> Shared<K> {
@@ -62,35 +59,81 @@ impl<K: Keeper> Shared<K> {
         Ok(format!("{:016x}", u64::from_be_bytes(nonce)))
     }
 
-    /// The key `id`, with its uses; damage is the key's own.
-    pub(super) async fn read_whole(&self, id: &KeyId) -> Result<Option<Read>, Error> {
-        match self.read(id, None).await {
-            Ok(Some(mut read)) => {
-                for version in &mut read.key.versions {
-                    if version.state != VersionState::Destroyed {
-                        let (total, _) = self.reserved(Place::Uses(id, version.version)).await?;
-                        *version = version.with(|version| {
-                            version.uses_reserved = total;
-                            version.grant = Some(UseGrant { from: total, to: total });
-                        });
-                    }
-                }
-                if let Err(error) = self.keeper.align(&read.key).await {
-                    tracing::warn!(key = %id, %error, "Vault itself is not in line with a key's state");
-                }
-                Ok(Some(read))
-            }
+    /// The keys `ids` as they stand, with their uses; damage is each key's own.
+    ///
+    /// What looks damaged is looked at again after [`Shared::second_look`]: Vault's reads are not
+    /// linearisable, so that a leader which was deposed a moment ago answers from what it had then;
+    /// and another engine may be making the key.
+    pub(super) async fn read_all(&self, ids: Vec<KeyId>) -> Result<Vec<KeyRecord>, Error> {
+        let (mut keys, doubtful) = self.read_each(ids).await?;
+        if !doubtful.is_empty() {
+            tokio::time::sleep(self.second_look).await;
+            let ids = doubtful.into_iter().map(|key| key.id).collect();
+            let (sound, damaged) = self.read_each(ids).await?;
+            damaged.iter().for_each(tell);
+            keys.extend(sound.into_iter().chain(damaged));
+        }
+        Ok(keys)
+    }
+
+    /// The keys `ids`: those that verify, and those that do not.
+    async fn read_each(&self, ids: Vec<KeyId>) -> Result<(Vec<KeyRecord>, Vec<KeyRecord>), Error> {
+        let read = |id: KeyId| async move { self.read_whole(&id).await };
+        let mut reads = stream::iter(ids).map(read).buffer_unordered(VAULT_READS_AT_ONCE);
+        let (mut sound, mut damaged) = (Vec::new(), Vec::new());
+        while let Some(key) = reads.next().await {
+            let key = key?;
+            if key.damage.is_some() { damaged.push(key) } else { sound.push(key) }
+        }
+        Ok((sound, damaged))
+    }
+
+    /// The key `id`, which is among the names, with its uses.
+    async fn read_whole(&self, id: &KeyId) -> Result<KeyRecord, Error> {
+        let mut key = match self.read(id, None).await {
+            Ok(Some(read)) => read.key,
             Ok(None) => {
                 let (place, problem) = (self.kv.name(Place::State(id)), "is missing");
-                Ok(Some(Read::damaged(id, Damage { place, problem })))
+                return Ok(damaged(id, None, Damage { place, problem }));
             }
-            Err(Unreadable::Damaged(damage)) => Ok(Some(Read::damaged(id, damage))),
-            Err(Unreadable::Vault(error)) => Err(error.into()),
+            Err(Unreadable::Damaged(damage)) => return Ok(damaged(id, None, damage)),
+            Err(Unreadable::Vault(error)) => return Err(error.into()),
+        };
+        for version in &mut key.versions {
+            if version.state != VersionState::Destroyed {
+                let (total, _) = self.reserved(Place::Uses(id, version.version)).await?;
+                *version = version.with(|version| {
+                    version.uses_reserved = total;
+                    version.grant = Some(UseGrant { from: total, to: total });
+                });
+            }
+        }
+        if let Err(error) = self.keeper.align(&key).await {
+            tracing::warn!(key = %id, %error, "Vault itself is not in line with a key's state");
+        }
+        Ok(key)
+    }
+
+    /// The key `id` for a change of it; what is known and does not verify is looked at again, as in
+    /// [`Self::read_all`].
+    pub(super) async fn read_surely(
+        &self,
+        id: &KeyId,
+        known: Option<&KeyRecord>,
+    ) -> Result<Option<Read>, Unreadable> {
+        match self.read(id, known).await {
+            Ok(None) if known.is_none() => Ok(None),
+            Ok(None) | Err(Unreadable::Damaged(_)) => {
+                tokio::time::sleep(self.second_look).await;
+                self.read(id, known).await
+            }
+            Ok(Some(read)) => Ok(Some(read)),
+            Err(unreadable @ Unreadable::Vault(_)) => Err(unreadable),
         }
     }
 
     /// The key `id` as it stands in Vault; `None` where there is none.
-    pub(super) async fn read(
+    async fn read(
         &self,
         id: &KeyId,
         before: Option<&KeyRecord>,
@@ -140,6 +183,22 @@ impl<K: Keeper> Shared<K> {
         Err(KeystoreError::new(place, KeystoreProblem::Damaged(problem)).into())
     }
 
+    /// What is otherwise than in `known`, of the keys `ids`: those that verify, and those that do
+    /// not.
+    async fn look_at_each(&self, known: &Known, ids: Vec<KeyId>) -> Result<(Found, Found), Error> {
+        let look = |id: KeyId| {
+            let known = known.get(&id).cloned();
+            self.look_at(id, known)
+        };
+        let mut looks = stream::iter(ids).map(look).buffer_unordered(VAULT_READS_AT_ONCE);
+        let (mut sound, mut damaged) = (Found::new(), Found::new());
+        while let Some(key) = looks.next().await {
+            let Some(key) = key? else { continue };
+            if key.damage.is_some() { damaged.push(key) } else { sound.push(key) }
+        }
+        Ok((sound, damaged))
+    }
+
     async fn look_at(
         &self,
         id: KeyId,
@@ -179,9 +238,15 @@ pub(super) fn same_version<'k>(
     versions.find(|version| version.version == as_in.version && version.tag == as_in.tag)
 }
 
+/// Says in the log that a key is damaged.
+fn tell(key: &KeyRecord) {
+    if let Some(damage) = &key.damage {
+        tracing::error!(key = %key.id, %damage, "a key is damaged in Vault");
+    }
+}
+
 /// The key with its damage: what is known of it stays, for people to look at.
 fn damaged(id: &KeyId, known: Option<&KeyRecord>, damage: Damage) -> KeyRecord {
-    tracing::error!(key = %id, %damage, "a key is damaged in Vault");
     let damage = Some(Arc::new(damage));
     match known {
         Some(known) => KeyRecord { damage, ..known.clone() },
@@ -219,14 +284,13 @@ impl<K: Keeper> Look for Shared<K> {
                     ids
                 }
             };
-            let known = |id: KeyId| {
-                let known = known.get(&id).cloned();
-                self.look_at(id, known)
-            };
-            let mut looks = stream::iter(ids).map(known).buffer_unordered(VAULT_READS_AT_ONCE);
-            let mut found = Vec::new();
-            while let Some(look) = looks.next().await {
-                found.extend(look?);
+            let (mut found, doubtful) = self.look_at_each(&known, ids).await?;
+            if !doubtful.is_empty() {
+                tokio::time::sleep(self.second_look).await;
+                let ids = doubtful.into_iter().map(|key| key.id.clone()).collect();
+                let (sound, damaged) = self.look_at_each(&known, ids).await?;
+                damaged.iter().for_each(|key| tell(key));
+                found.extend(sound.into_iter().chain(damaged));
             }
             Ok(found)
         })
