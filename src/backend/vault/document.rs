@@ -36,7 +36,7 @@ use crate::key::{
 use crate::limits::{KEY_VERSIONS_MAX, USES_PER_VERSION_MAX};
 use crate::secret::Secret;
 
-/// A problem of a document, as damage says it: "<place> <problem>".
+/// A problem of a document, as damage says it: `<place> <problem>`.
 pub(super) type Problem = &'static str;
 
 const FORMAT: u32 = 1;
