@@ -77,11 +77,15 @@ impl Errors {
     fn of(body: &SecretBuffer) -> Self {
         #[derive(Deserialize)]
         struct Body {
-            errors: Vec<String>,
+            errors: Option<Vec<String>>,
+            /// Of an answer that has warnings in the place of errors.
+            request_id: Option<serde::de::IgnoredAny>,
         }
-        let body = serde_json::from_slice::<Body>(body.expose());
-        let are_vaults = body.is_ok();
-        Self { texts: body.map_or_else(|_error| Vec::new(), |body| body.errors), are_vaults }
+        let Ok(body) = serde_json::from_slice::<Body>(body.expose()) else {
+            return Self { texts: Vec::new(), are_vaults: false };
+        };
+        let are_vaults = body.errors.is_some() || body.request_id.is_some();
+        Self { texts: body.errors.unwrap_or_default(), are_vaults }
     }
 
     fn say(&self, words: &str) -> bool {
@@ -138,6 +142,7 @@ mod tests {
             (503, r#"{"errors":["Vault is sealed"]}"#, VaultError::Sealed),
             (400, r#"{"errors":["check-and-set parameter did not match"]}"#, VaultError::Conflict),
             (404, r#"{"errors":[]}"#, VaultError::NotFound),
+            (404, r#"{"request_id":"1","warnings":["Invalid path"]}"#, VaultError::NotFound),
             (
                 404,
                 "nginx says no",
