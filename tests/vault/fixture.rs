@@ -104,13 +104,13 @@ pub fn binary() -> Option<PathBuf> {
 
 /// A port that is free at this moment. It is below those that the system gives to whoever connects:
 /// one of them could take it before the server does, and a connection to where nobody listens yet
-/// could meet itself.
+/// could meet itself. The next one is nobody's: Vault takes it for each listener.
 pub fn free_port() -> u16 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id().wrapping_mul(7919);
     loop {
-        let next = first.wrapping_add(LAST.fetch_add(1, Ordering::Relaxed)) % 16_000;
-        let port = 16_000 + u16::try_from(next).unwrap();
+        let next = first.wrapping_add(LAST.fetch_add(1, Ordering::Relaxed)) % 8000;
+        let port = 16_000 + 2 * u16::try_from(next).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
@@ -251,6 +251,21 @@ impl Server {
     /// Gives it the key to unseal with, and does not wait for what comes of that.
     pub fn give_key(&self) {
         self.call("PUT", "sys/unseal", Some(&json!({ "key": self.unseal_key })));
+    }
+
+    /// The status with which it says how it is; 0 where nobody listens.
+    pub fn health(&self) -> u16 {
+        match TcpStream::connect(("127.0.0.1", self.admin)) {
+            Ok(_) => self.call("GET", "sys/health", None).0,
+            Err(_) => 0,
+        }
+    }
+
+    /// The end of what it logged.
+    pub fn log(&self) -> String {
+        let log = fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(30).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// The address for the code under test.

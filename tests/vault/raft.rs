@@ -1,7 +1,6 @@
 //! Three Raft nodes over TLS, on disk, that can be restarted, sealed, and cut off from each other.
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -110,11 +109,8 @@ impl Cluster {
     pub fn leader_but(&self, other: Option<usize>) -> usize {
         let began = Instant::now();
         loop {
-            let leads = |(index, node): &(usize, &Server)| {
-                Some(*index) != other
-                    && TcpStream::connect(("127.0.0.1", node.admin)).is_ok()
-                    && node.call("GET", "sys/health", None).0 == 200
-            };
+            let leads =
+                |(index, node): &(usize, &Server)| Some(*index) != other && node.health() == 200;
             if let Some((leader, _)) = self.nodes.iter().enumerate().find(leads) {
                 return leader;
             }
@@ -142,8 +138,12 @@ impl Cluster {
         let second = self.leader();
         self.nodes[second].done("PUT", "sys/seal", &json!({}));
         self.restart(3 - first - second);
+        let began = Instant::now();
         for node in &self.nodes {
-            assert_eq!(node.call("GET", "sys/health", None).0, 503);
+            while node.health() != 503 {
+                assert!(began.elapsed() < PATIENCE, "a node is not sealed: {}", node.log());
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
     }
 
