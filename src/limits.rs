@@ -181,9 +181,10 @@ pub const CHUNK_BYTES: usize = 16 * 1024;
 /// one request a key. A disabled key is noticed after this long at most.
 pub const VAULT_STATE_REFRESH: Duration = Duration::from_secs(10);
 
-/// After how long a key in Vault that looks damaged is looked at again, at most: a leader that was
-/// deposed answers from what it had for up to 2.5 seconds (Vault's `performance_multiplier` of 5).
-pub const VAULT_SECOND_LOOK: Duration = Duration::from_secs(3);
+/// After how long a key in Vault that looks damaged is looked at again, unless told otherwise: a
+/// leader that was deposed answers from what it had until its lease ends, 2.5 seconds under Vault's
+/// default `performance_multiplier`, and it has stepped down.
+pub const VAULT_SECOND_LOOK: Duration = Duration::from_secs(5);
 
 /// How long a connection to Vault may take unless told otherwise.
 pub const VAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

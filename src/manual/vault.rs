@@ -23,8 +23,8 @@
 //!
 //! `[backend.vault]`, beside the addresses: `kv_mount` (`secret`), `transit_mount` (`transit`),
 //! `key_prefix` (`portcullis`), `namespace`, `ca_certificate` and `client_certificate` (read again
-//! when the files change; connections that stand go on), `state_refresh` (10 s), `connect_timeout`
-//! (3 s), `request_timeout` (10 s), `call_deadline` (25 s), `max_in_flight` (64), `max_waiting`
+//! when the files change; connections that stand go on), `state_refresh` (10 s), `second_look` (5 s),
+//! `connect_timeout` (3 s), `request_timeout` (10 s), `call_deadline` (25 s), `max_in_flight` (64), `max_waiting`
 //! (1,024), `retry_pause_min`, `retry_pause_max`, `retry_attempts`, `breaker_failures`,
 //! `breaker_pause_min`, `breaker_pause_max`, `login_interval`, `revoke_token_on_stop`.
 //! `skip_tls_verify`, and plain HTTP with it, are refused outside the development profile.
@@ -66,9 +66,8 @@
 //! for nothing and never written to, `key describe` says what and where, the log says so once, and
 //! every other key goes on. Damage to a state, and to a Transit key, is found by the next look
 //! (`state_refresh`); damage to material in KV by the next start, because an engine that runs has the
-//! material and does not read it again. Either is looked at twice, three seconds apart (or
-//! `state_refresh`, if that is less), because a leader of Vault that was deposed a moment ago answers
-//! from what it had. It stays so until the engine has been started again. A whole
+//! material and does not read it again. Either is looked at twice, `second_look` apart, because a
+//! leader of Vault that was deposed a moment ago answers from what it had. It stays so until the engine has been started again. A whole
 //! store that
 //! is missing, a mount of another kind, and a policy that does not let the engine look are errors of
 //! the start. A Transit key without a state is no key: making it takes it over, if it is derived,

@@ -154,7 +154,10 @@ async fn work(kms: Kms, caller: usize, shared: Arc<Shared>) -> Vec<Made> {
                 Ok(one) => break made.push(one),
                 Err(error) => {
                     let may_fail = shared.may_fail.load(Ordering::Relaxed);
-                    assert!(may_fail && is_retriable(&error), "{name}: {error:?}");
+                    if !may_fail || !is_retriable(&error) {
+                        let described = kms.describe_key(&id(&name)).await;
+                        panic!("{name}: {error:?}, {described:?}");
+                    }
                     shared.failed.fetch_add(1, Ordering::Relaxed);
                     is_retried = true;
                     tokio::time::sleep(Duration::from_millis(20)).await;

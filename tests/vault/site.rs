@@ -37,6 +37,7 @@ impl Site {
         config.transit_mount.clone_from(&mounts.transit);
         config.key_prefix.clone_from(&mounts.prefix);
         config.state_refresh = Duration::from_millis(200);
+        config.second_look = Duration::from_millis(100);
         config.auth = given(&server.token(&least_policy(engine, &config), "1h"));
         init(engine, &config, Some(&id("default"))).await.unwrap();
         Self { server, mounts, engine, config }

@@ -36,6 +36,9 @@ pub struct VaultConfig {
     pub auth: VaultAuth,
     /// How often it looks for what other nodes have changed.
     pub state_refresh: Duration,
+    /// After how long a key that looks damaged is looked at again before it is said to be: longer
+    /// than a leader of Vault that was deposed may go on answering.
+    pub second_look: Duration,
     /// How long one connection may take to be made.
     pub connect_timeout: Duration,
     /// How long one request may take.
@@ -88,6 +91,7 @@ impl VaultConfig {
             skip_tls_verify: false,
             auth,
             state_refresh: limits::VAULT_STATE_REFRESH,
+            second_look: limits::VAULT_SECOND_LOOK,
             connect_timeout: limits::VAULT_CONNECT_TIMEOUT,
             request_timeout: limits::VAULT_REQUEST_TIMEOUT,
             max_in_flight: limits::VAULT_IN_FLIGHT,

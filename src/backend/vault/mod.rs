@@ -56,7 +56,6 @@ use super::{Backend, Remote};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::key::KeyId;
-use crate::limits::VAULT_SECOND_LOOK;
 use crate::secret::random::RandomPool;
 
 /// Which engine of Vault keeps the material.
@@ -140,13 +139,7 @@ pub async fn init(
 fn kv2(config: &VaultConfig, session: Session, random: Arc<RandomPool>) -> Arc<Shared<Kv2Keeper>> {
     let kv = Kv::new(session, &config.kv_mount, &config.key_prefix);
     let keeper = Kv2Keeper::new(kv.clone(), Arc::clone(&random));
-    Arc::new(Shared { kv, keeper, random, second_look: second_look(config) })
-}
-
-/// Longer than a leader of Vault that was deposed goes on believing that it leads; an operator who
-/// wants changes to be seen sooner wants damage to be, too.
-fn second_look(config: &VaultConfig) -> core::time::Duration {
-    config.state_refresh.min(VAULT_SECOND_LOOK)
+    Arc::new(Shared { kv, keeper, random, second_look: config.second_look })
 }
 
 fn transit(
@@ -158,7 +151,7 @@ fn transit(
     let (mount, prefix) = (&config.transit_mount, &config.key_prefix);
     let keeper = TransitKeeper::new(session, kv.clone(), mount, prefix);
     let remote = Arc::new(keeper.clone());
-    (Arc::new(Shared { kv, keeper, random, second_look: second_look(config) }), remote)
+    (Arc::new(Shared { kv, keeper, random, second_look: config.second_look }), remote)
 }
 
 #[cfg(test)]

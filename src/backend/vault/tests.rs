@@ -37,7 +37,7 @@ impl Site {
         config.transit_mount.clone_from(&mounts.transit);
         config.key_prefix.clone_from(&mounts.prefix);
         // So that damage need not be waited for.
-        config.state_refresh = core::time::Duration::from_millis(200);
+        config.second_look = core::time::Duration::from_millis(100);
         let token = server.token(&least_policy(engine, &config), "1h");
         config.auth = given(&token);
         Some(Self { server, mounts, engine, config })

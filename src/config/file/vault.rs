@@ -80,6 +80,7 @@ impl Walk<'_> {
     fn bounds(&mut self, section: Section<'_>, config: &mut VaultConfig) {
         for (field, bound) in [
             ("state_refresh", &mut config.state_refresh),
+            ("second_look", &mut config.second_look),
             ("connect_timeout", &mut config.connect_timeout),
             ("request_timeout", &mut config.request_timeout),
             ("call_deadline", &mut config.call_deadline),
@@ -238,6 +239,7 @@ const FIELDS: &[&str] = &[
     "retry_pause_max",
     "retry_pause_min",
     "revoke_token_on_stop",
+    "second_look",
     "skip_tls_verify",
     "state_refresh",
     "transit_mount",
