@@ -99,6 +99,14 @@
 //! off or forbidden, the next start finishes it. Vault's own backups and snapshots keep what they
 //! have.
 //!
+//! # Standbys that answer reads
+//!
+//! A standby of Vault hands what it is asked on to the node that leads. Those of OpenBao (2.5 and
+//! later) and the performance standbys of Vault Enterprise answer reads from what they have, which
+//! may be older than what was just written: a key that was made a moment ago would be missing there.
+//! Set `disable_standby_reads = true` (OpenBao) or `disable_performance_standby = true` (Vault) in the
+//! servers' configuration, or name the address of a load balancer that leads to the active node.
+//!
 //! # While Vault does not answer
 //!
 //! A stop, a freeze and the status do not wait for it: a stop cuts off what hangs, and its asker is

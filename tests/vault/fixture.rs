@@ -156,6 +156,8 @@ impl Server {
             disable_mlock = true
             # OpenBao takes audit devices over its interface only then; Vault knows no such setting.
             unsafe_allow_api_audit_creation = true
+            # Its standbys answer reads from what they have; see the manual's chapter on Vault.
+            disable_standby_reads = true
             telemetry {{
               prometheus_retention_time = "1h"
               disable_hostname = true
