@@ -145,6 +145,20 @@ impl Cluster {
         }
     }
 
+    /// What the node that leads says is below a place in KV, and what the next one says.
+    pub fn what_is(&self, mount: &str, below: &str) -> String {
+        let ask = || {
+            let leader = &self.nodes[self.leader()];
+            let listed = leader.call("LIST", &format!("{mount}/metadata/{below}"), None);
+            let state = leader.call("GET", &format!("{mount}/metadata/{below}/state"), None);
+            format!("{}: {listed:?} {state:?}", leader.port)
+        };
+        let before = ask();
+        self.nodes[self.leader()].call("PUT", "sys/step-down", None);
+        std::thread::sleep(Duration::from_secs(3));
+        format!("{before}; then {}", ask())
+    }
+
     /// Unseals all nodes.
     pub fn unseal(&self) {
         for node in &self.nodes {
