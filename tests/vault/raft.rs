@@ -34,6 +34,8 @@ impl Cluster {
             }
             let path = directory.path().join("raft");
             fs::create_dir(&path).unwrap();
+            // With its cache of storage, Vault 1.13.1 was seen to say, after a leader was lost and
+            // until it was asked no more, that a state which it had confirmed is not there.
             let storage = format!(
                 r#"
                 disable_cache = true
