@@ -82,7 +82,8 @@ pub(crate) struct UnderWay {
     ticket: Registered,
     caller: Caller,
     class: Class,
-    key: KeyUnderWay,
+    /// Absent where only a customer's key opens it.
+    key: Option<KeyUnderWay>,
     /// The object, where it has a name.
     name: Option<ObjectName>,
     /// Whether the generation that it began in records what is done.
@@ -97,7 +98,7 @@ impl UnderWay {
         call: &Call<'_>,
         ticket: Registered,
         class: Class,
-        key: KeyUnderWay,
+        key: impl Into<Option<KeyUnderWay>>,
         name: Option<ObjectName>,
     ) -> Self {
         Self {
@@ -105,7 +106,7 @@ impl UnderWay {
             ticket,
             caller: call.caller.clone(),
             class,
-            key,
+            key: key.into(),
             name,
             is_audited: call.was_recorded(),
             ended: false,
@@ -129,7 +130,9 @@ impl UnderWay {
         work: impl FnOnce(&Section<'_>, &Registered) -> Result<T, TryError>,
     ) -> Result<T, TryError> {
         self.plane.section(self.class, |section| {
-            self.key.check(section, self.class)?;
+            if let Some(key) = &self.key {
+                key.check(section, self.class)?;
+            }
             work(section, &self.ticket)
         })
     }
@@ -167,8 +170,8 @@ impl UnderWay {
         let record = RecordRef {
             stage: Stage::Outcome,
             outcome,
-            key: Some(&self.key.id),
-            key_version: Some(self.key.version),
+            key: self.key.as_ref().map(|key| &*key.id),
+            key_version: self.key.as_ref().map(KeyUnderWay::version),
             resource: self.name.as_ref().and_then(ObjectName::resource),
             generation: self.plane.status.load().generation,
             ..RecordRef::event(&self.caller, operation, clock.wall())
