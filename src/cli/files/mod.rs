@@ -117,8 +117,7 @@ pub(super) async fn seal(
     let plain_bytes = progress.done();
     session.end().await?;
     let (input, output_name, key) = (name(&file), name(&path), key.as_deref());
-    let report =
-        Report { input, output: output_name, key, range: None, plain_bytes, sealed_bytes };
+    let report = Report { input, output: output_name, key, range: None, plain_bytes, sealed_bytes };
     answer(show, &output, &report, "sealed", &progress)
 }
 

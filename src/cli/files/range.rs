@@ -117,8 +117,7 @@ pub(super) async fn open(
     let reader = kms.open_range(context, customer_key.as_ref(), range, source, len).await;
     let reader = reader.map_err(|error| input_failure(&error, &path))?;
     let plain = reader.plain();
-    let range =
-        RangeReport { first: plain.start, last: plain.end - 1, size: reader.plain_size() };
+    let range = RangeReport { first: plain.start, last: plain.end - 1, size: reader.plain_size() };
     let progress = Progress::new("opening", Some(plain.end - plain.start), *show);
     let output = Output::create(target, mode, debris)?;
     copy(reader, &path, &output, &progress).await?;

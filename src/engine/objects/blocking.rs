@@ -29,7 +29,10 @@ impl Kms {
         context: &EncryptionContext,
         reader: R,
     ) -> Result<Sealed<Buffered<R>>, Error> {
-        Ok(Sealed::new(Buffered::new(reader), block_on(self.begin_seal(SealUnder::Master(key), context))?))
+        Ok(Sealed::new(
+            Buffered::new(reader),
+            block_on(self.begin_seal(SealUnder::Master(key), context))?,
+        ))
     }
 
     /// [`Self::seal_buf`] for `std::io::BufRead`.
@@ -42,7 +45,10 @@ impl Kms {
         context: &EncryptionContext,
         reader: R,
     ) -> Result<Sealed<Lent<R>>, Error> {
-        Ok(Sealed::new(Lent::new(reader), block_on(self.begin_seal(SealUnder::Master(key), context))?))
+        Ok(Sealed::new(
+            Lent::new(reader),
+            block_on(self.begin_seal(SealUnder::Master(key), context))?,
+        ))
     }
 
     /// [`Self::open`] for `std::io::Read`.

@@ -94,8 +94,7 @@ impl Kms {
 
     fn try_begin_seal(&self, key: &KeyId, context: &EncryptionContext) -> Result<Begun, TryError> {
         let (plane, suite) = (&self.shared.plane, self.suite());
-        let seal =
-            |call: &Call<'_>| plane.begin_seal(call, SealUnder::Master(key), suite, context);
+        let seal = |call: &Call<'_>| plane.begin_seal(call, SealUnder::Master(key), suite, context);
         Ok(Begun::new(self.at_once(Some(key), seal)?))
     }
 

@@ -27,7 +27,9 @@ use crate::error::{Error, ObjectError};
 use crate::object::chunk::HEADER_BYTES;
 use crate::object::front::{FRONT_BYTES_MAX, Front, Kind};
 use crate::object::range::Layout;
-use crate::object::{ByteRange, CustomerKey, FetchReader, Header, RangedSource, SealedRange, chunk};
+use crate::object::{
+    ByteRange, CustomerKey, FetchReader, Header, RangedSource, SealedRange, chunk,
+};
 use crate::plane::range::RangeOperation;
 
 /// Ranges.
