@@ -3,7 +3,8 @@
 use super::stream::StreamOperation;
 use crate::error::{Error, ObjectError};
 use crate::object::range::BodyLayout;
-use crate::object::{ChunkCipher, Header, Operation, Reading};
+use crate::object::run::Run;
+use crate::object::{ChunkCipher, Header, Open, Operation, Reading};
 
 /// A sealed object of which ranges are read.
 pub(crate) struct RangeOperation(StreamOperation);
@@ -46,6 +47,10 @@ impl Reading for RangeOperation {
         Operation::section(&mut self.0, work)
     }
 
+    fn run(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        Operation::run::<Open>(&mut self.0, first, input, out)
+    }
+
     fn finished(&mut self) {
         self.0.finished(0);
     }
@@ -65,6 +70,10 @@ impl Reading for FirstOfTwo<'_> {
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
         self.0.section(work)
+    }
+
+    fn run(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        self.0.run(first, input, out)
     }
 
     fn finished(&mut self) {}

@@ -21,7 +21,7 @@ use crate::key::KeyId;
 use crate::limits::PARALLEL_BYTES_MIN;
 use crate::object::customer::{self, CustomerSeal};
 use crate::object::front::{Front, FrontKey};
-use crate::object::run::{self, Run, Sections};
+use crate::object::run::{self, Run};
 use crate::object::{ChunkCipher, CustomerKey, Direction, Header, Operation, Suite};
 use crate::secret::{Secret, StackKey};
 
@@ -228,8 +228,8 @@ impl Operation for StreamOperation {
     fn run<D: Direction>(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
         let help = self.help.as_deref().filter(|_| out.len() >= PARALLEL_BYTES_MIN);
         match help {
-            Some(pool) => run::turn_on::<D, _>(pool, &*self, first, input, out),
-            None => run::turn::<D, _>(&*self, first, input, out),
+            Some(pool) => run::turn_on::<D, _>(pool, &self.under_way, first, input, out),
+            None => run::turn::<D, _>(&self.under_way, first, input, out),
         }
     }
 
@@ -239,18 +239,6 @@ impl Operation for StreamOperation {
 
     fn failed(&mut self, error: &Error) {
         self.under_way.end(Outcome::Failed(ErrorClass::from(error)));
-    }
-}
-
-impl Sections for StreamOperation {
-    fn section<T>(
-        &self,
-        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
-    ) -> Result<T, Error> {
-        let done = self.under_way.pass(|section, ticket| {
-            Ok(ticket.with_cipher(|cipher| work(cipher, &|| section.is_open()))?)
-        });
-        done.map_err(TryError::into_waitless)
     }
 }
 

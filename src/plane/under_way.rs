@@ -13,6 +13,7 @@ use crate::error::{Error, KeyError};
 use crate::gate::{Class, stripe_of_thread};
 use crate::key::table::KeyCell;
 use crate::key::{KeyId, KeyVersion, VersionTag};
+use crate::object::run::Sections;
 use crate::object::{ChunkCipher, ObjectName};
 
 use super::data_key::WrappedUnder;
@@ -125,7 +126,7 @@ impl UnderWay {
     }
 
     /// The same for one of several threads that work on it: a refusal is not recorded.
-    pub(super) fn pass<T>(
+    fn pass<T>(
         &self,
         work: impl FnOnce(&Section<'_>, &Registered) -> Result<T, TryError>,
     ) -> Result<T, TryError> {
@@ -177,6 +178,18 @@ impl UnderWay {
             ..RecordRef::event(&self.caller, operation, clock.wall())
         };
         let _ = audit.accept(stripe_of_thread(), &record, clock.boot());
+    }
+}
+
+impl Sections for UnderWay {
+    fn section<T>(
+        &self,
+        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, Error> {
+        let done = self.pass(|section, ticket| {
+            Ok(ticket.with_cipher(|cipher| work(cipher, &|| section.is_open()))?)
+        });
+        done.map_err(TryError::into_waitless)
     }
 }
 

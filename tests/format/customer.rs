@@ -20,8 +20,7 @@ async fn the_opener_opens_files_under_a_customers_key_and_refuses_every_changed_
         let (key, context) = (CustomerKey::from_bytes(&KEY).unwrap(), context());
         let mut files = Vec::new();
         for size in [0, 1, 16_384, 16_385, 200_003] {
-            let mut sealing =
-                fixture.kms.seal_write_sse_c(&key, &context, Vec::new()).unwrap();
+            let mut sealing = fixture.kms.seal_write_sse_c(&key, &context, Vec::new()).unwrap();
             sealing.write_all(&plain(size)).unwrap();
             let sealed = sealing.finish().unwrap();
             assert_eq!(sealed[5], if cloned_host { 2 } else { 1 });

@@ -124,7 +124,7 @@ impl<S: RangedSource> RangedSource for BehindFront<S> {
 
 pin_project! {
     /// A range of something sealed, opened as it is read from sealed bytes that are fetched:
-    /// `AsyncRead`, or a `futures::Stream` of pieces of up to 16 KiB.
+    /// `AsyncRead`, or a `futures::Stream` of pieces of up to 64 KiB.
     pub struct OpenedRange<S: RangedSource> {
         #[pin]
         reader: FetchReader<BehindFront<S>, RangeOperation>,
