@@ -221,3 +221,64 @@ const CUSTOMER_BYTES: usize = CUSTOMER_SALT_BYTES + KEY_CHECK_BYTES;
 /// The longest front.
 pub(crate) const FRONT_BYTES_MAX: usize = HEAD_BYTES + ENVELOPE_BYTES_MAX;
 const _: () = assert!(CUSTOMER_BYTES < ENVELOPE_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn customer(salt: u8, check: u8) -> Front {
+        let seal = CustomerSeal { salt: [salt; 32], check: [check; 32] };
+        Front { suite: Suite::Aes256GcmSiv, key: FrontKey::Customer(seal) }
+    }
+
+    #[test]
+    fn a_customers_front_is_read_as_it_was_written_whole_and_piece_by_piece() {
+        let mut sealed = customer(1, 2).of_object();
+        assert_eq!(sealed.len(), HEAD_BYTES + CUSTOMER_BYTES);
+        sealed.extend_from_slice(b"the object");
+        let (front, rest) = Front::split_from(Kind::Object, &sealed).unwrap();
+        assert!(matches!(front.key, FrontKey::Customer(seal) if seal.check == [2; 32]));
+        assert_eq!((front.suite, rest), (Suite::Aes256GcmSiv, &b"the object"[..]));
+        for piece in [1, 7, 64, 100] {
+            let (mut reader, mut taken) = (FrontReader::new(Kind::Object), 0);
+            while reader.front().unwrap().is_none() {
+                let end = sealed.len().min(taken + piece);
+                taken += reader.take(&sealed[taken..end]).unwrap();
+            }
+            assert_eq!(taken, sealed.len() - 10);
+        }
+        // It is the front of objects alone.
+        assert!(Front::split_from(Kind::Payload, &sealed).is_err());
+    }
+
+    #[test]
+    fn every_beginning_of_a_front_is_malformed_where_nothing_follows() {
+        let front = customer(1, 2).of_object();
+        for len in 0..front.len() {
+            let cut = Front::split_from(Kind::Object, &front[..len]);
+            assert!(matches!(cut, Err(Error::Object(ObjectError::Malformed(_)))), "{len} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_fall_over(
+            magic in proptest::sample::select(vec![*b"PCSF", *b"PCSP", *b"PCSC", *b"PCDK"]),
+            head in any::<[u8; 2]>(),
+            rest in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            for version in [head[0], FORMAT_VERSION] {
+                let bytes = [&magic[..], &[version, head[1]], &rest].concat();
+                for kind in [Kind::Object, Kind::Payload] {
+                    if let Ok((suite, key, after)) = kind.split(&bytes) {
+                        prop_assert!(version == FORMAT_VERSION && suite.code() == head[1]);
+                        let own = matches!(key, KeyIn::Customer(_)) == (magic == CUSTOMER_MAGIC);
+                        prop_assert!(own && bytes.ends_with(after));
+                    }
+                }
+            }
+        }
+    }
+}
