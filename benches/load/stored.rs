@@ -63,11 +63,11 @@ impl<'h> Stored<'h> {
         Row {
             name: "seal_stored_1kib",
             baseline: "a data key, HKDF-SHA-512, AES-256-GCM, and a record's HMACs and facts",
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let facts = Facts::default();
                 Box::new(move || _ = black_box(self.sealed_small(&facts)))
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let (mut bare, mut out) = (Bare::new(), vec![0; SMALL_BYTES + 16]);
                 Box::new(move || {
                     let (wrapped, salt) =
@@ -83,7 +83,7 @@ impl<'h> Stored<'h> {
         Row {
             name: "open_stored_1kib",
             baseline: "a data key, HKDF-SHA-512, AES-256-GCM, and a record's HMACs and facts",
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let object = self.sealed_small(&Facts::default());
                 let SmallObject { sealed, record, .. } = object;
                 Box::new(move || {
@@ -93,7 +93,7 @@ impl<'h> Stored<'h> {
                     _ = black_box(at_once(self.host, opening).expect("it opens"));
                 })
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let (mut bare, mut out) = (Bare::new(), vec![0; SMALL_BYTES]);
                 let mut object = vec![0; SMALL_BYTES + 16];
                 let (wrapped, salt) = bare.seal(&self.plain[..SMALL_BYTES], &mut object);
@@ -111,7 +111,7 @@ impl<'h> Stored<'h> {
         Row {
             name: "seal_stored_64mib",
             baseline: "the buffer form",
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let mut out = self.sealed.clone();
                 Box::new(move || {
                     let Host { kms, context, .. } = self.host;
@@ -125,7 +125,7 @@ impl<'h> Stored<'h> {
                     _ = black_box(at_once(self.host, sealing));
                 })
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let mut out = self.buffer.clone();
                 Box::new(move || {
                     let Host { kms, key, context, .. } = self.host;
@@ -141,7 +141,7 @@ impl<'h> Stored<'h> {
         Row {
             name: "open_stored_64mib",
             baseline: "the buffer form",
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let (object, mut out) = (self.opened(), vec![1; OBJECT_BYTES]);
                 Box::new(move || {
                     let plan = object.whole().expect("it was put whole");
@@ -152,7 +152,7 @@ impl<'h> Stored<'h> {
                     at_once(self.host, reading);
                 })
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let mut out = vec![1; OBJECT_BYTES];
                 Box::new(move || open(self.host, black_box(&self.buffer), &mut out))
             }),
@@ -166,7 +166,7 @@ impl<'h> Stored<'h> {
             baseline: "AES-256-GCM over the chunks of the range",
             bytes: Some(RANGE_BYTES),
             batch: 4,
-            engine: Box::new(|_| {
+            engine: Box::new(move |_| {
                 let (object, mut out) = (self.opened(), vec![1; RANGE_BYTES]);
                 Box::new(move || {
                     let (start, length) = (RANGE_START as u64, RANGE_BYTES as u64);
@@ -179,7 +179,7 @@ impl<'h> Stored<'h> {
                     at_once(self.host, reading);
                 })
             }),
-            bare: Box::new(|_| {
+            bare: Box::new(move |_| {
                 let mut out = vec![1; CHUNKS * CHUNK_BYTES];
                 Box::new(move || {
                     self.bench.bare_open_chunks(FIRST_CHUNK, black_box(&self.bare), &mut out);

@@ -190,3 +190,22 @@ fn an_edited_beginning_under_a_customer_key_opens_nothing() {
     }
     assert_eq!(home.names(), ["a", "bad", "k", "s"]);
 }
+
+#[test]
+fn audit_records_tell_who_used_a_customer_key_and_nothing_of_it() {
+    let home = Home::new();
+    home.write("k", "0123456789abcdefPLANTEDPLANTED!!");
+    set_mode(&home, "k", 0o600);
+    home.write("a", "abc");
+    let log = ["--sse-c-key-file", "k", "--log", "trace,rustfs::kms=info", "-q"];
+    for (command, name) in [(["seal", "a", "-o", "s"], "seal"), (["open", "s", "-o", "b"], "open")]
+    {
+        let run = home.run(&[&command[..], &log].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        let uid = rustix::process::getuid().as_raw().to_string();
+        let told = |line: &&str| line.contains("rustfs::kms") && line.contains(name);
+        let told: Vec<_> = run.stderr.lines().filter(told).collect();
+        assert!(!told.is_empty() && told.iter().all(|line| line.contains(&uid)), "{}", run.stderr);
+        assert!(!run.stderr.contains("PLANTED"));
+    }
+}
