@@ -131,6 +131,7 @@ async fn a_source_that_lies_is_an_error_and_never_other_bytes() {
     let good = sealed(&fixture, &plain).await;
     let other = sealed(&fixture, &plain).await;
     let range = ByteRange::Exact { start: 5 * CHUNK_BYTES as u64 - 3, length: 6 };
+    let context = context("a");
     // Each fetch in turn - the beginning, the end, the range - is answered with something else.
     for lie_at in 0..3 {
         for lie in 0..5 {
@@ -151,7 +152,7 @@ async fn a_source_that_lies_is_an_error_and_never_other_bytes() {
                 Ok(bytes)
             };
             let opened = fixture.kms.open_range(
-                &context("a"),
+                &context,
                 None,
                 range,
                 Odd { asked: Arc::default(), answer },
@@ -201,14 +202,15 @@ async fn a_stop_cuts_a_range_that_is_being_read() {
     let plain = plaintext(40 * CHUNK_BYTES);
     let good = sealed(&fixture, &plain).await;
     let (range, len) = (ByteRange::From { first: 0 }, good.len() as u64);
-    let opened = fixture.kms.open_range(&context("a"), None, range, &good[..], len);
+    let context = context("a");
+    let opened = fixture.kms.open_range(&context, None, range, &good[..], len);
     let mut reader = Box::pin(opened.await.unwrap());
     let mut piece = vec![0; CHUNK_BYTES];
     reader.read_exact(&mut piece).await.unwrap();
     fixture.kms.stop_within(std::time::Duration::ZERO).await.unwrap();
     let error = reader.read(&mut piece).await.unwrap_err();
     assert!(matches!(Error::in_stream(&error), Some(Error::Refused(_))), "{error}");
-    let again = fixture.kms.open_range(&context("a"), None, range, &good[..], len).await;
+    let again = fixture.kms.open_range(&context, None, range, &good[..], len).await;
     assert!(matches!(again, Err(Error::Refused(Refused::Stopped))));
 }
 
