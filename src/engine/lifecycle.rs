@@ -8,12 +8,16 @@ use tokio::sync::oneshot;
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
 use crate::actors::reaper::AcceptClock;
+#[cfg(feature = "vault")]
+use crate::audit::ErrorClass;
 use crate::audit::{Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
 use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
+#[cfg(feature = "vault")]
+use crate::status::{RotationReport, refusal};
 
 impl Kms {
     /// Gives the engine its configuration, which the next [`Self::start`] uses.
@@ -87,7 +91,16 @@ impl Kms {
         let (done, answer) = oneshot::channel();
         let told =
             self.shared.ports.brake.tell(Stop { drain, shut, caller: self.caller.clone(), done });
-        self.heard(told, answer, drain.saturating_add(ASK_DEADLINE))
+        let stopped = self.heard(told, answer, drain.saturating_add(ASK_DEADLINE));
+        #[cfg(feature = "vault")]
+        let identities = self.shared.ports.identities.clone();
+        async move {
+            let report = stopped.await?;
+            // The backend has dismissed its identity; the token goes once no call carries it.
+            #[cfg(feature = "vault")]
+            identities.settle().await;
+            Ok(report)
+        }
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
@@ -142,6 +155,43 @@ impl Kms {
         self.intend(Operation::Reconfigure).await?;
         let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
         self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
+    }
+
+    /// Replaces the identity towards Vault by a new one, while everything goes on: a new login, or
+    /// the token's source read anew. No operation fails for it. With `revoke_old` the token before
+    /// is revoked once the last request that carries it has ended; the answer waits for that.
+    ///
+    /// # Errors
+    /// [`VaultError`](crate::error::VaultError) if there is no new token: the one before stays in
+    /// force. [`Refused`] unless the engine runs or is frozen. [`Error::ApiMisuse`] for a backend
+    /// that logs in nowhere.
+    #[cfg(feature = "vault")]
+    pub async fn rotate_credentials(&self, revoke_old: bool) -> Result<RotationReport, Error> {
+        let phase = self.shared.plane.status.load().phase;
+        match phase {
+            Phase::Running | Phase::Frozen(_) => {}
+            Phase::Draining
+            | Phase::Failed(_)
+            | Phase::NotConfigured
+            | Phase::Starting
+            | Phase::Stopped => return Err(refusal(phase.refusal_code()).into()),
+        }
+        self.intend(Operation::RotateCredentials).await?;
+        let rotated = self.shared.ports.identities.rotate(revoke_old).await;
+        let outcome = match &rotated {
+            Ok(_) => Outcome::Succeeded,
+            Err(error) => Outcome::Failed(ErrorClass::from(error)),
+        };
+        let plane = &self.shared.plane;
+        let record = RecordRef {
+            stage: Stage::Outcome,
+            outcome,
+            generation: plane.status.load().generation,
+            ..RecordRef::event(&self.caller, Operation::RotateCredentials, plane.clock.wall())
+        };
+        // It only replaces what is in force by what is as good: done, it is not undone.
+        self.shared.trail.brake(&record).await;
+        rotated
     }
 
     /// The answer to a command that was `told` and is carried out whoever waits.

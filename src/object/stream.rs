@@ -255,6 +255,7 @@ pub(crate) fn cut(error: Arc<Error>) -> io::Error {
         | Error::Lifecycle(_)
         | Error::ApiMisuse(_)
         | Error::Randomness
+        | Error::Vault(_)
         | Error::Unreachable(_) => ErrorKind::Other,
     };
     io::Error::new(kind, error)

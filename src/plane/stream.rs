@@ -134,7 +134,7 @@ impl Plane {
                     Err(ObjectError::from(CustomerKeyError::Unexpected).into())
                 }
                 Opener::Envelope(envelope) => section
-                    .unwrap(envelope, Purpose::ObjectKey, &bound.digest, &mut input_key)
+                    .unwrap(call, envelope, Purpose::ObjectKey, &bound.digest, &mut input_key)
                     .and_then(|under| KeyUnderWay::of_envelope(section, envelope, under))
                     .map(Some),
                 Opener::Customer(seal, key) => {
