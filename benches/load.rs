@@ -31,6 +31,8 @@ mod report;
 mod rows;
 #[path = "load/stop.rs"]
 mod stop;
+#[path = "load/stored.rs"]
+mod stored;
 mod support;
 
 use std::path::PathBuf;

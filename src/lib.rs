@@ -76,6 +76,8 @@
 //! | a stream of any length sealed, in constant memory | [`Kms::seal`], [`Kms::seal_buf`], [`Kms::seal_stream`]; [`Kms::open`] and its like |
 //! | the same without a runtime | [`Kms::seal_read`], [`Kms::seal_write`]; [`Kms::open_read`], [`Kms::open_write`] |
 //! | a whole object sealed, as fast as the machine can | [`Kms::seal_into`], [`Kms::seal_bytes`]; [`Kms::open_into`], [`Kms::open_bytes`] |
+//! | a stretch of something sealed, from just the bytes that it takes | [`Kms::open_range`] |
+//! | a file sealed under a key that its owner keeps | [`Kms::seal_write_sse_c`], [`Kms::open_write_sse_c`] |
 //! | up to 64 KiB encrypted, apart from objects | [`Kms::encrypt`], [`Kms::decrypt`] |
 //! | objects of an object store: ranges, parts, customer keys | [`Kms::seal_object`], [`Kms::open_object`], [`manual::objects`] |
 //! | data moved to a key's new version | [`Kms::rotate_key`], [`Kms::rewrap`] |

@@ -211,12 +211,12 @@ impl<'h> Objects<'h> {
 }
 
 /// A row of 64 MiB, to be filled in.
-fn large<'a>() -> Row<'a> {
+pub fn large<'a>() -> Row<'a> {
     Row { batch: 1, bytes: Some(OBJECT_BYTES), ..small() }
 }
 
 /// A row of 1 KiB, to be filled in.
-fn small<'a>() -> Row<'a> {
+pub fn small<'a>() -> Row<'a> {
     Row {
         name: "",
         baseline: "",
@@ -247,7 +247,8 @@ fn seal(host: &Host, plain: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn open(host: &Host, sealed: &[u8], out: &mut Vec<u8>) {
+/// As a host on a thread opens: at once, and waiting only where it must.
+pub fn open(host: &Host, sealed: &[u8], out: &mut Vec<u8>) {
     match host.kms.try_open_into(&host.context, sealed, out) {
         Ok(()) => {}
         Err(TryError::NeedsHop(_)) => {

@@ -9,6 +9,7 @@ use portcullis::bench_support::BenchGate;
 use super::measure::{Effort, Make, median, percentile, times, turn};
 use super::objects::Objects;
 use super::report::{Measured, Report};
+use super::stored::Stored;
 use crate::support::bare::Bare;
 use crate::support::engine::Host;
 
@@ -73,7 +74,7 @@ pub fn run(report: &mut Report, effort: Effort, wants: &dyn Fn(&str) -> bool) {
     let gate = BenchGate::new();
     let unaudited = Host::start(Release::Unaudited);
     let audited = Host::start(Release::Accepted);
-    let objects = Objects::new(&audited);
+    let (objects, stored) = (Objects::new(&audited), Stored::new(&audited));
     let rows = [
         gate_enter_leave(&gate),
         generate("generate_data_key_local", &unaudited),
@@ -81,7 +82,9 @@ pub fn run(report: &mut Report, effort: Effort, wants: &dyn Fn(&str) -> bool) {
         decrypt("decrypt_data_key_local", &unaudited),
         decrypt("decrypt_data_key_local_audited", &audited),
     ];
-    for row in rows.iter().chain(&objects.rows()).filter(|row| wants(row.name)) {
+    let (objects, stored) = (objects.rows(), stored.rows());
+    let rows = rows.iter().chain(&objects).chain(&stored);
+    for row in rows.filter(|row| wants(row.name)) {
         for threads in [1, 2] {
             report.add(row.measure(threads, effort));
         }

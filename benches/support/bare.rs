@@ -27,6 +27,13 @@ pub struct Wrapped {
     commitment: [u8; 32],
 }
 
+/// What a stored object's record holds that takes primitives to make.
+pub struct Record {
+    mac: [u8; 32],
+    nonce: [u8; 12],
+    facts: [u8; 18],
+}
+
 impl Bare {
     /// Primitives with a context of the canonical form that [`super::engine::context`] has.
     pub fn new() -> Self {
@@ -91,6 +98,30 @@ impl Bare {
             .expect("it was sealed here");
     }
 
+    /// What a stored object's record takes beside the data key: a MAC key, the MAC of `bytes`, and
+    /// two bytes of facts sealed under a key of their own.
+    #[inline]
+    pub fn record(&mut self, wrapped: &Wrapped, bytes: &[u8]) -> Record {
+        let (nonce, mut facts) = (self.random(), [0; 18]);
+        let (ciphertext, tag) = facts.split_at_mut(2);
+        let unique = Nonce::assume_unique_for_key(nonce);
+        facts_key(wrapped)
+            .seal_out_of_place_scatter(unique, Aad::empty(), &[0; 2], ciphertext, &[], tag)
+            .expect("the sizes fit");
+        Record { mac: record_mac(wrapped, bytes), nonce, facts }
+    }
+
+    /// The same on the way back: what [`Self::record`] made of `bytes` is authentic.
+    #[inline]
+    pub fn check(&self, wrapped: &Wrapped, bytes: &[u8], record: &Record) {
+        verify_slices_are_equal(&record_mac(wrapped, bytes), &record.mac).expect("it is the same");
+        let (ciphertext, tag) = record.facts.split_at(2);
+        let nonce = Nonce::assume_unique_for_key(record.nonce);
+        facts_key(wrapped)
+            .open_separate_gather(nonce, Aad::empty(), ciphertext, tag, &mut [0; 2])
+            .expect("it was sealed here");
+    }
+
     /// HKDF-Expand-SHA-512 of 76 bytes, and the key schedule.
     fn derive(&self, data_key: &[u8; 32], salt: &[u8; 24]) -> (LessSafeKey, Nonce) {
         struct Bytes;
@@ -127,6 +158,23 @@ impl Bare {
         self.next += N;
         bytes
     }
+}
+
+/// HMAC-SHA-256 under a key that HMAC-SHA-256 gives. The data key stands in for itself by its
+/// commitment, which is as long.
+fn record_mac(wrapped: &Wrapped, bytes: &[u8]) -> [u8; 32] {
+    keyed(&keyed(&wrapped.commitment, &[2; 24]), bytes)
+}
+
+fn facts_key(wrapped: &Wrapped) -> LessSafeKey {
+    let key = keyed(&wrapped.commitment, &[4; 26]);
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &key).expect("AES-256 takes 32 bytes"))
+}
+
+fn keyed(key: &[u8; 32], bytes: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes any length");
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
 }
 
 const BLOCK_BYTES: usize = 2048;

@@ -65,7 +65,7 @@ impl KeySource {
                 let text = variable(name)?;
                 parse_hex(text.expose()).map_err(|problem| unusable(name, problem))
             }
-            Self::File(path) => read_key(path, &[0o600, 0o400], false),
+            Self::File(path) => read_key(path, &KEY_FILE_MODES, false),
             Self::Given(key) => {
                 let copy = Secret::copy_of(key.expose_secret());
                 let key = copy.ok_or_else(|| unusable("root key", "is not 32 bytes"))?;
@@ -97,6 +97,27 @@ fn credential(name: &str) -> Result<Secret<32>, KeystoreError> {
 }
 
 fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>, KeystoreError> {
+    // One byte more than the longest form, so that a longer file is told apart.
+    let text = read_private(path, modes, may_be_roots, HEX_DIGITS + 2)?;
+    let text = text.expose();
+    let key = if text.len() == KEY_BYTES {
+        Secret::copy_of(text).ok_or(NOT_A_KEY).and_then(check_drawn)
+    } else {
+        parse_hex(text.strip_suffix(b"\n").unwrap_or(text))
+    };
+    key.map_err(|problem| KeystoreError::new(path, KeystoreProblem::RootKey(problem)))
+}
+
+/// The first `most` bytes of a file that is this user's alone, into key memory.
+///
+/// # Errors
+/// [`KeystoreError`] if it cannot be read, is no regular file, or its owner or mode is another.
+pub(crate) fn read_private(
+    path: &Path,
+    modes: &[u32],
+    may_be_roots: bool,
+    most: usize,
+) -> Result<SecretBuffer, KeystoreError> {
     let fail = |problem| KeystoreError::new(path, problem);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(CWD, path, flags, Mode::empty()).map_err(|e| fail(open_problem(e)))?;
@@ -108,10 +129,9 @@ fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>
             problem => Err(problem),
         })
         .map_err(fail)?;
-    // One byte more than the longest form, so that a longer file is told apart.
-    let mut text = SecretBuffer::zeroes(HEX_DIGITS + 2);
+    let mut bytes = SecretBuffer::zeroes(most);
     let mut len = 0;
-    while let Some(rest) = text.expose_mut().get_mut(len..).filter(|rest| !rest.is_empty()) {
+    while let Some(rest) = bytes.expose_mut().get_mut(len..).filter(|rest| !rest.is_empty()) {
         match rustix::io::read(&file, rest) {
             Ok(0) => break,
             Ok(read) => len += read,
@@ -119,13 +139,8 @@ fn read_key(path: &Path, modes: &[u32], may_be_roots: bool) -> Result<Secret<32>
             Err(e) => return Err(fail(io_problem("reading", e))),
         }
     }
-    let text = text.expose().get(..len).unwrap_or_default();
-    let key = if len == KEY_BYTES {
-        Secret::copy_of(text).ok_or(NOT_A_KEY).and_then(check_drawn)
-    } else {
-        parse_hex(text.strip_suffix(b"\n").unwrap_or(text))
-    };
-    key.map_err(|problem| fail(KeystoreProblem::RootKey(problem)))
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 fn parse_hex(digits: &[u8]) -> Result<Secret<32>, &'static str> {
@@ -190,6 +205,8 @@ fn unusable(source: impl AsRef<OsStr>, problem: &'static str) -> KeystoreError {
     KeystoreError::new(source.as_ref(), KeystoreProblem::RootKey(problem))
 }
 
+/// Modes of a file with a key: its owner's alone.
+pub(crate) const KEY_FILE_MODES: [u32; 2] = [0o600, 0o400];
 const KEY_BYTES: usize = 32;
 const HEX_DIGITS: usize = 64;
 const NOT_A_KEY: &str = "it is neither 32 bytes nor 64 hexadecimal digits";

@@ -27,6 +27,23 @@
 //! On standard output (`-o -`) bytes appear 256 KiB at a time, before the end was read: each chunk
 //! was authenticated, but whether the end was too is told by the exit code alone.
 //!
+//! `open --range` gives a stretch of the plaintext: `FIRST-LAST`, both counted from 0 and included,
+//! `FIRST-` to the end, or `-LENGTH`, so many bytes at the end, as in HTTP. It reads the beginning of
+//! the file, its last chunk and the chunks of the range, and opens the last chunk before it gives a
+//! byte, because the file's length is what the file system says. A range in which there is no byte is
+//! the error `range-not-satisfiable`; one that goes on behind the end gives what there is. It wants a
+//! file to read here and there, so standard input is refused, and `-o`, so that no part takes the
+//! whole one's name.
+//!
+//! # Customer keys
+//!
+//! `seal --sse-c-key-file FILE` seals under a key that its owner keeps and nobody stores: exactly 32
+//! bytes, in a regular file of the user's own with mode 0600 or 0400. `open --sse-c-key-file FILE`
+//! opens it again; a wrong key is told before any output. No keystore is opened or made, and no
+//! option for one goes with it; what a configuration file says of audit, host and threads still
+//! holds. One file results, whose bytes are in [`mod@crate::manual::format`], section 1. Whoever
+//! loses the key loses the file, and no `key disable` stops whoever has it.
+//!
 //! # Exit codes
 //!
 //! | code | family | meaning |
@@ -39,7 +56,7 @@
 //! | 5 | `key` | the master key does not allow it |
 //! | 6 | `envelope` | the wrapped key does not open or is none |
 //! | 7 | `context` | the encryption context is not one |
-//! | 8 | `object` | the sealed file does not open or is none |
+//! | 8 | `object` | the sealed file does not open or is none, no byte of the range is in it, or the customer key is not its own |
 //! | 9 | `io` | a file cannot be read or written, or is there already |
 //! | 10 | `keystore` | the keystore is not as it was left, is in use, or cannot be reached |
 //! | 11 | `config` | the configuration file cannot be read or is not valid |
@@ -59,8 +76,8 @@
 //!
 //! | command | object |
 //! |---|---|
-//! | `seal` | `input`, `output`, `key`, `plain_bytes`, `sealed_bytes` |
-//! | `open` | `input`, `output`, `plain_bytes`, `sealed_bytes` |
+//! | `seal` | `input`, `output`, `key` (absent under a customer key), `plain_bytes`, `sealed_bytes` |
+//! | `open` | `input`, `output`, `plain_bytes`, `sealed_bytes` (those that were read); with `--range` also `range`: `first`, `last`, and `size`, that of the whole plaintext |
 //! | `key list` | `keys` (each a key), `next` (an id where `--limit` cut the list, else null) |
 //! | `key describe` | `key` |
 //! | `key versions` | `versions`: each `version`, `tag`, `created`, `state`, `uses_reserved`, `current` |

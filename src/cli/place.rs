@@ -2,10 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::SecretBox;
 
 use super::args::Global;
 use super::failure::{Failure, Family};
-use crate::config::{BackendConfig, Config};
+use crate::backend::{KeySource, StaticConfig};
+use crate::config::{BackendConfig, Config, DEFAULT_KEY};
+use crate::error::Error;
+use crate::key::KeyId;
 use crate::keystore::{Anchor, LocalConfig, RootKey};
 use crate::vault::{VaultConfig, VaultEngine};
 
@@ -77,6 +83,29 @@ impl Place {
             }
         }
     }
+}
+
+/// The configuration for what uses no keystore: that of the configuration file where there is one,
+/// over a key that is made here and known to nobody.
+pub(super) fn without_keystore(global: &Global) -> Result<Config, Failure> {
+    if global.keystore.is_some() || names_root_key(global) || global.anchor.is_some() {
+        return Err(Failure::usage(
+            "what is under a customer key uses no keystore: give no options for one",
+        ));
+    }
+    let mut drawn = Ok(());
+    let key = SecretBox::init_with_mut(|key: &mut [u8; 32]| drawn = aws_lc_rs::rand::fill(key));
+    drawn.map_err(|_| Error::Randomness)?;
+    let id = KeyId::new(DEFAULT_KEY)?;
+    let backend = StaticConfig::new(id.clone(), KeySource::Given(Arc::new(key)));
+    let file = global.config.clone().or_else(|| variable("PORTCULLIS_CONFIG", &None));
+    let mut config = match file {
+        Some(file) => read_config(&file)?,
+        None => Config::new(backend.clone()),
+    };
+    config.backend = backend.into();
+    config.default_key = Some(id);
+    Ok(config)
 }
 
 /// The configuration in the file at `path`.

@@ -3,7 +3,7 @@
 use super::args::Global;
 use super::failure::Failure;
 use super::patience::Patience;
-use super::place::Place;
+use super::place::{self, Place};
 use super::show::Show;
 use super::{setup, user};
 use crate::engine::EngineOptions;
@@ -41,6 +41,16 @@ impl Session {
                 Place::User(_) | Place::Named(_) | Place::File(_) => return Err(hinted(error)),
             }
         }
+    }
+
+    /// An engine that opens no keystore, for what is under a customer key.
+    pub(super) async fn without_keystore(global: &Global) -> Result<Self, Failure> {
+        let config = place::without_keystore(global)?;
+        let engine = Engine::launch(EngineOptions::new()).await?;
+        let kms = engine.kms().on_behalf_of(user::caller()?);
+        kms.configure(config).await?;
+        kms.start().await?;
+        Ok(Self { _engine: engine, kms })
     }
 
     /// The key that `id` names, or the one used where none is named.

@@ -46,7 +46,7 @@ use block_on::block_on_within;
 pub use keys::Rewrapped;
 use lease::Homes;
 pub use lease::{DataKey, GeneratedDataKey};
-pub use objects::{OpenWriter, Opened, SealWriter, Sealed, plain_size, sealed_size};
+pub use objects::{OpenWriter, Opened, OpenedRange, SealWriter, Sealed, plain_size, sealed_size};
 pub use options::EngineOptions;
 
 /// A key-management engine: its threads, and the way to them.

@@ -82,6 +82,45 @@
 //! appended or cut without a refusal. What was given out before the refusal is authentic, but is
 //! not the whole plaintext: a tool deletes it. There are at most 2^38 chunks, 4 PiB.
 //!
+//! The length of a file is not in it: it follows from the last chunk, and is known to be true once
+//! that has opened at its number. Whoever opens a range from the middle of a file opens the last
+//! chunk first, or takes a file that was cut for a shorter one. The chunks of the range then open by
+//! themselves: the commitment was compared, and each chunk's number is in its nonce.
+//!
+//! ## Under a customer's key
+//!
+//! What `portcullis seal --sse-c-key-file` writes and
+//! [`Kms::seal_write_sse_c`](crate::Kms::seal_write_sse_c) gives. The key is 32 bytes that its owner
+//! keeps; no keystore and no master key has a part in it, and nothing lies beside the file:
+//!
+//! ```text
+//! length
+//!      4  "PCSC"
+//!      1  format version, 1
+//!      1  suite, as above
+//!     32  customer salt, random
+//!     32  key check
+//!     24  salt
+//!     32  commitment of the object
+//!         chunks, to the end of the file
+//! ```
+//!
+//! ```text
+//! prk        = HKDF-Extract(customer salt, customer key)
+//! key check  = HKDF-Expand(prk, "portcullis/v1/customer/check", 32)
+//! input key  = HKDF-Expand(prk, "portcullis/v1/customer/key" || context, 32)
+//! ```
+//!
+//! with the context of a sealed file. These are the keys of stored objects under SSE-C (section 8).
+//! From the salt on all is as above, with the input key in the place of the data key. Compare the key
+//! check, in constant time, before anything else: it tells a wrong key, where a commitment that
+//! differs tells another context or a changed file. Neither field is authenticated by itself: with
+//! another salt or check the key is a wrong one.
+//!
+//! There is no record here, which a stored object has: what that knows is the length and the salt
+//! beforehand. So this form can be written and read as a stream, and its length is that of a sealed
+//! file: unknown until the end has opened.
+//!
 //! # 2. The encryption context
 //!
 //! A map of strings that is bound, and stored nowhere: whoever opens a file states it again. At

@@ -128,7 +128,9 @@
 //! `an_object_cut_at_any_byte_does_not_open`,
 //! `a_changed_byte_anywhere_opens_nothing_of_its_chunk_or_after`,
 //! `chunks_moved_dropped_repeated_or_appended_do_not_open`,
-//! `suites_keys_contexts_and_salts_are_all_committed_to`; of stored objects
+//! `suites_keys_contexts_and_salts_are_all_committed_to`; of ranges
+//! `a_source_that_lies_is_an_error_and_never_other_bytes` and
+//! `a_length_that_is_not_the_objects_opens_nothing`; of stored objects
 //! ([`objects`](super::objects)) `a_record_does_not_open_the_body_of_another_object_or_of_an_earlier_put`,
 //! `parts_that_were_dropped_swapped_renumbered_or_doubled_do_not_open`,
 //! `a_part_put_back_from_an_earlier_upload_of_its_number_is_found`,

@@ -130,6 +130,7 @@
 //! | the keystore directory | whole, with the engine stopped, or as an atomic snapshot of the file system (which is what a power cut leaves, and opens) | anywhere: it is sealed |
 //! | the root key | on paper or in a safe, once | apart from the directory and all its copies |
 //! | encryption contexts | with the host's own data: they are needed to open and are stored nowhere else | |
+//! | customer keys of files (`--sse-c-key-file`) | with their owners: nothing here can replace one | |
 //! | the mark | not at all: it says what is newest *now*. Restored along with an older directory, it would hide that it is older | |
 //!
 //! A copy of a running engine's directory, file by file, can catch a change half way; opening it

@@ -81,6 +81,19 @@ impl Bench {
         }
     }
 
+    /// One bare call for each chunk from number `first` on that `out` has room for, of what
+    /// [`bare_seal`](Self::bare_seal) made.
+    pub fn bare_open_chunks(&self, first: usize, sealed: &[u8], out: &mut [u8]) {
+        let sealed = sealed.get(HEADER_BYTES + first * SEALED_CHUNK_BYTES..).unwrap_or_default();
+        let chunks = sealed.chunks_exact(SEALED_CHUNK_BYTES).zip(out.chunks_exact_mut(CHUNK_BYTES));
+        for (number, (sealed, out)) in (first as u64..).zip(chunks) {
+            let (ciphertext, tag) = sealed.split_at(CHUNK_BYTES);
+            self.bare
+                .open_separate_gather(nonce(number), Aad::empty(), ciphertext, tag, out)
+                .expect("it was sealed with this key");
+        }
+    }
+
     /// One chunk, with a key that is ready, into `out` of an object's size.
     pub fn seal_chunk(&self, plain: &[u8], out: &mut [u8]) {
         let out = out.get_mut(HEADER_BYTES..).unwrap_or_default();

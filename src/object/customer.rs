@@ -13,11 +13,14 @@
 //!
 //! Cost: extracting about 1 us, each key or check about 2 us.
 
+use std::path::Path;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use crate::backend::source::{KEY_FILE_MODES, read_private};
 use crate::crypto::aead::KEY_BYTES;
 use crate::crypto::{Failed, hkdf};
-use crate::error::CustomerKeyError;
+use crate::error::{CustomerKeyError, Error, ObjectError};
 use crate::secret::{Secret, StackKey};
 
 /// Bytes of the salt of a customer key.
@@ -30,6 +33,18 @@ pub(crate) const KEY_CHECK_BYTES: usize = 32;
 pub struct CustomerKey(Secret<KEY_BYTES>);
 
 impl CustomerKey {
+    /// Reads the key from a file of exactly 32 bytes, which must be a regular file, no link, of this
+    /// process's user with mode 0600 or 0400.
+    ///
+    /// # Errors
+    /// [`KeystoreError`](crate::error::KeystoreError) with `path` if it cannot be read or is open to
+    /// others, [`CustomerKeyError::Length`] if it holds more or less than 32 bytes.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        // One byte more, so that a longer file is told apart.
+        let bytes = read_private(path.as_ref(), &KEY_FILE_MODES, false, KEY_BYTES + 1)?;
+        Ok(Self::from_bytes(bytes.expose()).map_err(ObjectError::from)?)
+    }
+
     /// Takes a copy of `bytes`, which remain the caller's to wipe.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::range::{Plan, SealedRange};
 use super::source::RangedSource;
-use super::stream::cut;
+use super::stream::{ITEM_BYTES_MAX, cut};
 use super::walk::{Reading, Walk};
 
 pin_project! {
@@ -168,7 +168,7 @@ macro_rules! reads {
                 while !self.told {
                     ready!(self.as_mut().poll_input(cx));
                     let this = self.as_mut().project();
-                    let mut room = BytesMut::zeroed(this.walk.gives());
+                    let mut room = BytesMut::zeroed(this.walk.gives().min(ITEM_BYTES_MAX));
                     let item = match this.walk.take(this.reading, &mut room) {
                         Ok(0) => None,
                         Ok(taken) => {

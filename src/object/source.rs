@@ -58,6 +58,16 @@ pub trait RangedSource {
     fn fetch(&mut self, range: SealedRange) -> Self::Fetch;
 }
 
+/// A source that is used again afterwards.
+impl<S: RangedSource + ?Sized> RangedSource for &mut S {
+    type Reader = S::Reader;
+    type Fetch = S::Fetch;
+
+    fn fetch(&mut self, range: SealedRange) -> Self::Fetch {
+        (**self).fetch(range)
+    }
+}
+
 /// One body in memory: an object that was put whole, or one part.
 impl<'a> RangedSource for &'a [u8] {
     type Reader = &'a [u8];

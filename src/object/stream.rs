@@ -265,7 +265,7 @@ pub(crate) fn cut(error: Arc<Error>) -> io::Error {
 /// others of its thread run.
 const POLL_BYTES_MAX: usize = 16 * SEALED_CHUNK_BYTES;
 /// Longest item of a stream.
-const ITEM_BYTES_MAX: usize = 4 * SEALED_CHUNK_BYTES;
+pub(super) const ITEM_BYTES_MAX: usize = 4 * SEALED_CHUNK_BYTES;
 
 #[cfg(test)]
 mod tests;

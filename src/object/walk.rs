@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The input is the sealed bytes of the plan's stretches, one after the other. How long each chunk
-//! is comes from the object's record, never from the input. One [`Walk::take`] works on at most one
-//! chunk, and hands bytes out inside one section of the gate.
+//! is comes from the object's record, never from the input. One [`Walk::take`] works on one chunk, or
+//! on the full ones that lie ready and find room, at most eight; what it hands out is handed out
+//! inside sections of the gate.
 //!
 //! Invariants, beside those of [`object`](super):
 //!
@@ -22,8 +23,11 @@
 use std::io;
 use std::sync::Arc;
 
+use zeroize::Zeroize;
+
 use super::chunk::{ChunkCipher, HEADER_BYTES, Header, SEALED_CHUNK_BYTES};
 use super::range::{BodyLayout, Plan, Stretch};
+use super::run::Run;
 use super::window::Window;
 use crate::crypto::aead::TAG_BYTES;
 use crate::error::{Error, ObjectError};
@@ -44,6 +48,10 @@ pub(crate) trait Reading: Unpin {
     /// # Errors
     /// `work` was not run, and the walk is cut.
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error>;
+
+    /// Opens the full chunks of `input`, the first of which has the number `first`, into `out`; in
+    /// sections as [`run`](super::run) has them.
+    fn run(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run;
 
     /// The walk ended well and its last byte was handed out. Called once.
     fn finished(&mut self);
@@ -136,11 +144,31 @@ impl Walk {
         }
     }
 
-    /// How many bytes the next [`take`](Self::take) may hand out: at most a chunk.
+    /// How many bytes the next [`take`](Self::take) may hand out: at most eight chunks.
     pub(crate) fn gives(&self) -> usize {
-        match self.output.len() {
-            0 => self.next().map_or(0, |(_, step)| step.take),
-            waiting => waiting,
+        match (self.output.len(), self.ready(usize::MAX)) {
+            (0, 0) => self.next().map_or(0, |(_, step)| step.take),
+            (0, ready) => ready * CHUNK_BYTES,
+            (waiting, _) => waiting,
+        }
+    }
+
+    /// How many chunks can be opened in one go, none of which ends its stretch: two and more lie
+    /// ready, are wanted whole and find place in `room` bytes. None where each is a step of its own.
+    fn ready(&self, room: usize) -> usize {
+        let (Place::Chunk { number, skip: 0, .. }, Some((stretch, body))) =
+            (&self.place, self.stretch())
+        else {
+            return 0;
+        };
+        // With an empty last chunk goes the one before it.
+        let behind = u64::from(body.chunk_bytes(stretch.last) == 0);
+        let before_end = stretch.last.saturating_sub(number + behind);
+        let before_end = usize::try_from(before_end).unwrap_or(usize::MAX);
+        let ready = (self.input.len() / SEALED_CHUNK_BYTES).min(room / CHUNK_BYTES);
+        match ready.min(before_end) {
+            1 => 0,
+            ready => ready,
         }
     }
 
@@ -187,7 +215,10 @@ impl Walk {
                     .inspect(|&len| self.output.shrink(len))
             }
             Place::Before => self.enter(reading).and_then(|()| self.step(reading, out)),
-            Place::Chunk { .. } => self.step(reading, out),
+            Place::Chunk { .. } => match self.ready(out.len()) {
+                0 => self.step(reading, out),
+                ready => self.run(reading, ready, out),
+            },
             Place::Tail => Ok(0),
         };
         let taken = taken.map_err(|error| {
@@ -245,6 +276,38 @@ impl Walk {
         }
         self.place = Place::Chunk { number, skip, left };
         Ok(())
+    }
+
+    /// Opens the next `ready` chunks right into `out`.
+    fn run<R: Reading>(
+        &mut self,
+        reading: &mut R,
+        ready: usize,
+        out: &mut [u8],
+    ) -> Result<usize, Error> {
+        let Place::Chunk { number, left, .. } = self.place else {
+            return Err(Error::Unreachable("a walk went beyond its plan"));
+        };
+        let sealed = self.input.waiting().get(..ready * SEALED_CHUNK_BYTES).unwrap_or_default();
+        let out = out.get_mut(..ready * CHUNK_BYTES).unwrap_or_default();
+        let Run { done, end } = reading.run(number, sealed, out);
+        let taken = done * CHUNK_BYTES;
+        let Err(error) = end else {
+            self.input.shrink(ready * SEALED_CHUNK_BYTES);
+            let (number, left) = (number + done as u64, left - taken as u64);
+            self.place = Place::Chunk { number, skip: 0, left };
+            return Ok(taken);
+        };
+        // The object's own fault takes nothing back. Where the engine says no, this step gives
+        // nothing any more, though its chunks were opened before.
+        let kept = if matches!(error, Error::Object(_)) { taken } else { 0 };
+        out.get_mut(kept..).unwrap_or_default().zeroize();
+        if kept == 0 {
+            return Err(error);
+        }
+        reading.failed(&error);
+        self.cut(error);
+        Ok(kept)
     }
 
     /// Opens the next chunk and hands out what fits, in one section.

@@ -14,6 +14,7 @@ pub(crate) mod data_key;
 pub(crate) mod object;
 pub(crate) mod operations;
 pub(crate) mod payload;
+pub(crate) mod range;
 pub(crate) mod remote;
 #[cfg(feature = "testing")]
 pub(crate) mod stamps;

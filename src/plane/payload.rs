@@ -8,11 +8,11 @@ use super::{Call, Plane, TryError, unreachable_failure};
 use crate::audit::Operation;
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Envelope, Purpose};
-use crate::error::{Error, ObjectError};
+use crate::error::{CustomerKeyError, Error, ObjectError};
 use crate::gate::Class;
 use crate::key::KeyId;
 use crate::limits::PAYLOAD_BYTES_MAX;
-use crate::object::front::Kind;
+use crate::object::front::{KeyIn, Kind};
 use crate::object::{ChunkCipher, Header, payload};
 use crate::secret::StackKey;
 
@@ -107,9 +107,12 @@ impl Plane {
         out: &mut Vec<u8>,
     ) -> Result<(), TryError> {
         out.clear();
-        let parts = kind.split(sealed).and_then(|(suite, envelope, object)| {
+        let parts = kind.split(sealed).and_then(|(suite, key, object)| {
             let (header, body) = Header::split_from(object)?;
-            Ok((suite, Envelope::parse(envelope)?, header, body))
+            match key {
+                KeyIn::Envelope(envelope) => Ok((suite, Envelope::parse(envelope)?, header, body)),
+                KeyIn::Customer(_) => Err(ObjectError::from(CustomerKeyError::Missing).into()),
+            }
         });
         let (suite, envelope, header, body) = match parts {
             Ok(parts) => parts,

@@ -13,6 +13,7 @@ use crate::error::{Error, KeyError};
 use crate::gate::{Class, stripe_of_thread};
 use crate::key::table::KeyCell;
 use crate::key::{KeyId, KeyVersion, VersionTag};
+use crate::object::run::Sections;
 use crate::object::{ChunkCipher, ObjectName};
 
 use super::data_key::WrappedUnder;
@@ -82,7 +83,8 @@ pub(crate) struct UnderWay {
     ticket: Registered,
     caller: Caller,
     class: Class,
-    key: KeyUnderWay,
+    /// Absent where only a customer's key opens it.
+    key: Option<KeyUnderWay>,
     /// The object, where it has a name.
     name: Option<ObjectName>,
     /// Whether the generation that it began in records what is done.
@@ -97,7 +99,7 @@ impl UnderWay {
         call: &Call<'_>,
         ticket: Registered,
         class: Class,
-        key: KeyUnderWay,
+        key: impl Into<Option<KeyUnderWay>>,
         name: Option<ObjectName>,
     ) -> Self {
         Self {
@@ -105,7 +107,7 @@ impl UnderWay {
             ticket,
             caller: call.caller.clone(),
             class,
-            key,
+            key: key.into(),
             name,
             is_audited: call.was_recorded(),
             ended: false,
@@ -124,12 +126,14 @@ impl UnderWay {
     }
 
     /// The same for one of several threads that work on it: a refusal is not recorded.
-    pub(super) fn pass<T>(
+    fn pass<T>(
         &self,
         work: impl FnOnce(&Section<'_>, &Registered) -> Result<T, TryError>,
     ) -> Result<T, TryError> {
         self.plane.section(self.class, |section| {
-            self.key.check(section, self.class)?;
+            if let Some(key) = &self.key {
+                key.check(section, self.class)?;
+            }
             work(section, &self.ticket)
         })
     }
@@ -167,13 +171,25 @@ impl UnderWay {
         let record = RecordRef {
             stage: Stage::Outcome,
             outcome,
-            key: Some(&self.key.id),
-            key_version: Some(self.key.version),
+            key: self.key.as_ref().map(|key| &*key.id),
+            key_version: self.key.as_ref().map(KeyUnderWay::version),
             resource: self.name.as_ref().and_then(ObjectName::resource),
             generation: self.plane.status.load().generation,
             ..RecordRef::event(&self.caller, operation, clock.wall())
         };
         let _ = audit.accept(stripe_of_thread(), &record, clock.boot());
+    }
+}
+
+impl Sections for UnderWay {
+    fn section<T>(
+        &self,
+        work: impl FnOnce(&ChunkCipher, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, Error> {
+        let done = self.pass(|section, ticket| {
+            Ok(ticket.with_cipher(|cipher| work(cipher, &|| section.is_open()))?)
+        });
+        done.map_err(TryError::into_waitless)
     }
 }
 

@@ -35,6 +35,11 @@ impl SecretBuffer {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Keeps the first `len` bytes; the others are wiped with the buffer.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     /// The bytes. Whoever writes this word answers for where they go.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0

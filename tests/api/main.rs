@@ -12,4 +12,5 @@ mod data_keys;
 mod harness;
 mod messages;
 mod objects;
+mod ranges;
 mod reconfigure;

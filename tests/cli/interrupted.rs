@@ -8,12 +8,25 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::harness::{Home, noise};
 
 /// A run that seals what it is fed and has written some of it: it took more than all of its buffers
-/// and the pipe hold.
+/// and the pipe hold. No signal is ignored in it, whatever these tests were started under: what
+/// `nohup` or a shell's background ignores stays ignored in the program, and it would go on.
 fn under_way(home: &Home, args: &[&str], input: &[u8]) -> (Child, ChildStdin) {
-    let mut child = home.spawn(args);
+    let mut child = through(home, &["env", "--default-signal"], args).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input).unwrap();
     (child, stdin)
+}
+
+/// The program, started by another one that becomes it.
+fn through(home: &Home, starter: &[&str], args: &[&str]) -> Command {
+    let program = home.command(&[]);
+    let mut command = Command::new(starter[0]);
+    command.args(&starter[1..]).arg(program.get_program()).args(args);
+    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("PATH", std::env::var_os("PATH").unwrap());
+    command.current_dir(program.get_current_dir().unwrap());
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 fn end(child: &Child, signal: Signal) {
@@ -63,13 +76,7 @@ fn a_signal_while_opening_keeps_the_file_that_was_to_be_replaced() {
 fn a_hangup_that_the_program_was_started_to_ignore_ends_nothing() {
     let home = Home::new();
     home.ok(&["key", "list", "-q"]);
-    let program = home.command(&[]);
-    let mut command = Command::new("nohup");
-    command.arg(program.get_program()).args(["seal", "-", "-o", "out"]);
-    command.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.env("PATH", std::env::var_os("PATH").unwrap());
-    command.current_dir(program.get_current_dir().unwrap());
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = through(&home, &["nohup"], &["seal", "-", "-o", "out"]);
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&noise(8 << 20, 9)).unwrap();

@@ -8,6 +8,7 @@
     reason = "a test that goes wrong stops at once"
 )]
 
+mod customer;
 mod data_keys;
 mod failures;
 mod files;
@@ -15,4 +16,5 @@ mod harness;
 mod interrupted;
 mod keys;
 mod keystores;
+mod ranges;
 mod together;

@@ -15,6 +15,8 @@
 
 // Marked, so that clippy takes their helpers for test code.
 #[cfg(test)]
+mod customer;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod objects;

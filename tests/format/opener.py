@@ -5,7 +5,7 @@ the keystore, changes nothing in it, and holds no lock: do not run it while the 
 
     opener.py --keystore DIR (--root-key FILE | --passphrase-env NAME) [--anchor FILE]
               [--context NAME=VALUE]...
-              [--as file|payload|data-key] [--show] SEALED OUT
+              [--as file|payload|data-key|customer-file] [--customer-key FILE] [--show] SEALED OUT
 
 `--show` prints every value on the way, secret ones too. Exit code 1: refused, and why.
 """
@@ -500,6 +500,22 @@ def open_sealed(file, form, keystore, pairs, show):
     yield from open_chunks(file, suite, data_key, context, show)
 
 
+def open_customer_file(file, key, pairs, show):
+    """The same under a customer's key, for which no keystore is needed."""
+    need(len(key) == 32, "customer key: length")
+    head, salt, check = file.read(6), file.read(32), file.read(32)
+    need(head[:4] == b"PCSC", "file: magic")
+    need(head[4:5] == b"\1", "file: format version")
+    suite = int.from_bytes(head[5:], "big")
+    need(suite in SUITES, "file: suite")
+    need(len(salt + check) == 64, "file: truncated")
+    context = canonical_context(2, [b"", b""], pairs)
+    prk = extract(salt, key)
+    need(same(expand(prk, b"portcullis/v1/customer/check", 32), check), "customer key")
+    input_key = expand(prk, b"portcullis/v1/customer/key" + context, 32)
+    yield from open_chunks(file, suite, input_key, context, show)
+
+
 def pair(text):
     name, equals, value = text.partition("=")
     if not equals:
@@ -541,14 +557,20 @@ def run(args, pieces):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    forms = ["file", "payload", "data-key"]
+    forms = ["file", "payload", "data-key", "customer-file"]
     parser.add_argument("--as", dest="form", default="file", choices=forms)
+    parser.add_argument("--customer-key")
     add_arguments(parser)
     args = parser.parse_args()
 
     def pieces(keystore, show):
         with open(args.sealed, "rb") as file:
-            yield from open_sealed(file, args.form, keystore, args.context, show)
+            if args.form == "customer-file":
+                with open(args.customer_key, "rb") as key:
+                    key = key.read()
+                yield from open_customer_file(file, key, args.context, show)
+            else:
+                yield from open_sealed(file, args.form, keystore, args.context, show)
 
     return run(args, pieces)
 

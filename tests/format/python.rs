@@ -46,6 +46,20 @@ impl Opener {
         Self::verdict(keystore, output)
     }
 
+    /// Opens `sealed` under the customer's key in the file `key`.
+    pub fn open_customer_file(
+        &self,
+        keystore: &AtRest,
+        context: &EncryptionContext,
+        key: &str,
+        sealed: &str,
+    ) -> Verdict {
+        let key = keystore.path(key);
+        let key = key.to_str().unwrap();
+        let arguments = ["--as", "customer-file", "--customer-key", key];
+        Self::verdict(keystore, self.run("opener.py", keystore, context, &arguments, sealed))
+    }
+
     /// Opens the stored object `body` in the keystore's directory.
     pub fn open_object(
         &self,

@@ -122,6 +122,12 @@ impl Failure {
         self
     }
 
+    /// The same failure, said of the file at `path`.
+    pub(super) fn of_file(mut self, path: &Path) -> Self {
+        self.message = format!("{}: {}", path.display(), self.message);
+        self
+    }
+
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

@@ -14,8 +14,8 @@ use crate::key::KeyId;
 use crate::object::front::{FrontReader, Kind};
 use crate::object::stream::cut;
 use crate::object::writer::{Through, WINDOW_BYTES};
-use crate::object::{Buffered, Lent, Open, ReadSource, Seal};
-use crate::plane::stream::StreamOperation;
+use crate::object::{Buffered, CustomerKey, Lent, Open, ReadSource, Seal};
+use crate::plane::stream::{SealUnder, StreamOperation};
 
 /// Objects, blocking.
 impl Kms {
@@ -29,7 +29,10 @@ impl Kms {
         context: &EncryptionContext,
         reader: R,
     ) -> Result<Sealed<Buffered<R>>, Error> {
-        Ok(Sealed::new(Buffered::new(reader), block_on(self.begin_seal(key, context))?))
+        Ok(Sealed::new(
+            Buffered::new(reader),
+            block_on(self.begin_seal(SealUnder::Master(key), context))?,
+        ))
     }
 
     /// [`Self::seal_buf`] for `std::io::BufRead`.
@@ -42,7 +45,10 @@ impl Kms {
         context: &EncryptionContext,
         reader: R,
     ) -> Result<Sealed<Lent<R>>, Error> {
-        Ok(Sealed::new(Lent::new(reader), block_on(self.begin_seal(key, context))?))
+        Ok(Sealed::new(
+            Lent::new(reader),
+            block_on(self.begin_seal(SealUnder::Master(key), context))?,
+        ))
     }
 
     /// [`Self::open`] for `std::io::Read`.
@@ -79,7 +85,32 @@ impl Kms {
         context: &EncryptionContext,
         writer: W,
     ) -> Result<SealWriter<W>, Error> {
-        let Begun { operation, prefix, header } = block_on(self.begin_seal(key, context))?;
+        self.seal_write_under(SealUnder::Master(key), context, writer)
+    }
+
+    /// [`Self::seal_write`] under a customer's key alone: no master key has a part in it, so that
+    /// whoever has the customer's key and the context opens it with any engine, and nobody else with
+    /// none. Object stores want [`Self::seal_object`] with
+    /// [`Protection::SseC`](crate::objects::Protection::SseC).
+    ///
+    /// # Errors
+    /// [`Refused`](crate::error::Refused) if the engine does not run.
+    pub fn seal_write_sse_c<W: Write>(
+        &self,
+        key: &CustomerKey,
+        context: &EncryptionContext,
+        writer: W,
+    ) -> Result<SealWriter<W>, Error> {
+        self.seal_write_under(SealUnder::Customer(key), context, writer)
+    }
+
+    fn seal_write_under<W: Write>(
+        &self,
+        under: SealUnder<'_>,
+        context: &EncryptionContext,
+        writer: W,
+    ) -> Result<SealWriter<W>, Error> {
+        let Begun { operation, prefix, header } = block_on(self.begin_seal(under, context))?;
         let through = Through::sealing(writer, operation, &prefix, &header);
         Ok(SealWriter { through, kms: self.clone() })
     }
@@ -88,10 +119,31 @@ impl Kms {
     /// before that, `writer` may have been given the beginning of something that does not open.
     #[must_use]
     pub fn open_write<W: Write>(&self, context: &EncryptionContext, writer: W) -> OpenWriter<W> {
+        self.open_write_with(None, context, writer)
+    }
+
+    /// [`Self::open_write`] of what [`Self::seal_write_sse_c`] gave. A wrong key is told before
+    /// anything is written.
+    #[must_use]
+    pub fn open_write_sse_c<W: Write>(
+        &self,
+        key: CustomerKey,
+        context: &EncryptionContext,
+        writer: W,
+    ) -> OpenWriter<W> {
+        self.open_write_with(Some(key), context, writer)
+    }
+
+    fn open_write_with<W: Write>(
+        &self,
+        customer_key: Option<CustomerKey>,
+        context: &EncryptionContext,
+        writer: W,
+    ) -> OpenWriter<W> {
         let (kms, context) = (self.clone(), context.clone());
         let front = FrontReader::new(Kind::Object);
-        let stage = Stage::Front(Box::new(Before { kms, context, front, writer: Some(writer) }));
-        OpenWriter { stage, window: WINDOW_BYTES }
+        let before = Before { kms, context, customer_key, front, writer: Some(writer) };
+        OpenWriter { stage: Stage::Front(Box::new(before)), window: WINDOW_BYTES }
     }
 
     fn open_from_blocking<I: ReadSource>(
@@ -111,7 +163,7 @@ impl Kms {
                 return Err(reader.cut_short());
             }
         };
-        Ok(Opened::new(input, block_on(self.begin_open(context, &front))?))
+        Ok(Opened::new(input, block_on(self.begin_open(context, &front, None))?))
     }
 }
 
@@ -173,6 +225,7 @@ enum Stage<W> {
 struct Before<W> {
     kms: Kms,
     context: EncryptionContext,
+    customer_key: Option<CustomerKey>,
     front: FrontReader,
     /// Until there is a body to write to.
     writer: Option<W>,
@@ -205,7 +258,9 @@ impl<W: Write> OpenWriter<W> {
         };
         let taken = before.front.take(sealed)?;
         if let Some(front) = before.front.front()? {
-            let operation = block_on(before.kms.begin_open(&before.context, &front))?;
+            let Before { kms, context, customer_key, .. } = &**before;
+            let opening = kms.begin_open(context, &front, customer_key.as_ref());
+            let operation = block_on(opening)?;
             let operation = operation.helped_by(before.kms.helpers(self.window));
             let writer = before.writer.take();
             let writer = writer.ok_or(Error::Unreachable("a writer that begins again"))?;

@@ -29,7 +29,7 @@ use crate::object::buffer::{InPlace, Turn};
 use crate::object::front::{Front, Kind};
 use crate::object::{Direction, Header, Open, Operation, Seal, chunk};
 use crate::plane::TryError;
-use crate::plane::stream::StreamOperation;
+use crate::plane::stream::{SealUnder, StreamOperation};
 
 /// Objects, from buffer to buffer.
 impl Kms {
@@ -53,7 +53,8 @@ impl Kms {
             return self.seal_whole(Kind::Object, key, context, plain, sealed).await;
         }
         let mut out = AllOrNothing::new(sealed);
-        let mut sealing = Sealing::new(self.begin_seal(key, context).await?, plain.len())?;
+        let mut sealing =
+            Sealing::new(self.begin_seal(SealUnder::Master(key), context).await?, plain.len())?;
         sealing.make_room(&mut out);
         while !sealing.step(plain, &mut out, CHUNKS_AT_ONCE)? {
             let_others_run().await;
@@ -97,7 +98,8 @@ impl Kms {
             return block_on(self.seal_whole(Kind::Object, key, context, plain, sealed));
         }
         let out = AllOrNothing::new(sealed);
-        let sealing = Sealing::new(block_on(self.begin_seal(key, context))?, plain.len())?;
+        let sealing =
+            Sealing::new(block_on(self.begin_seal(SealUnder::Master(key), context))?, plain.len())?;
         sealing.all(plain, out, self.helpers(plain.len()))?;
         Ok(())
     }
@@ -119,7 +121,8 @@ impl Kms {
         }
         let mut out = AllOrNothing::new(plain);
         let parts = Parts::of(sealed)?;
-        let mut opening = Opening::new(self.begin_open(context, &parts.front).await?, &parts)?;
+        let mut opening =
+            Opening::new(self.begin_open(context, &parts.front, None).await?, &parts)?;
         out.resize_for(parts.plain_bytes);
         while !opening.step(parts.body(sealed), &mut out, CHUNKS_AT_ONCE)? {
             let_others_run().await;
@@ -164,7 +167,8 @@ impl Kms {
         }
         let mut out = AllOrNothing::new(plain);
         let parts = Parts::of(sealed)?;
-        let opening = Opening::new(block_on(self.begin_open(context, &parts.front))?, &parts)?;
+        let opening =
+            Opening::new(block_on(self.begin_open(context, &parts.front, None))?, &parts)?;
         out.resize_for(parts.plain_bytes);
         opening.all(parts.body(sealed), out, self.helpers(sealed.len()))?;
         Ok(())
@@ -188,7 +192,8 @@ impl Kms {
         buffer: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let plain_bytes = buffer.len();
-        let mut sealing = Sealing::new(self.begin_seal(key, context).await?, plain_bytes)?;
+        let mut sealing =
+            Sealing::new(self.begin_seal(SealUnder::Master(key), context).await?, plain_bytes)?;
         grow_wiping(buffer, sealing.total);
         let mut out = AllOrNothing::new(buffer);
         let mut in_place = InPlace::<Seal>::new(plain_bytes, sealing.front.len());
@@ -225,7 +230,8 @@ impl Kms {
         buffer: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let parts = Parts::of(buffer)?;
-        let mut opening = Opening::new(self.begin_open(context, &parts.front).await?, &parts)?;
+        let mut opening =
+            Opening::new(self.begin_open(context, &parts.front, None).await?, &parts)?;
         let mut out = AllOrNothing::new(&mut *buffer);
         let mut in_place = InPlace::<Open>::new(parts.plain_bytes, parts.body_at);
         while !in_place.step(&mut opening.operation, out.bytes(), CHUNKS_AT_ONCE)? {
@@ -269,7 +275,8 @@ impl Kms {
             self.seal_into(key, context, &plain, &mut out).await?;
             return Ok(bytes_of(out));
         }
-        let sealing = Sealing::new(self.begin_seal(key, context).await?, plain.len())?;
+        let sealing =
+            Sealing::new(self.begin_seal(SealUnder::Master(key), context).await?, plain.len())?;
         let help = self.helpers(plain.len());
         let mut sealing = sealing.helped_by(help.clone());
         let mut out = AllOrNothing::new(sealed);
@@ -294,7 +301,7 @@ impl Kms {
             return Ok(bytes_of(out));
         }
         let parts = Parts::of(&sealed)?;
-        let opening = Opening::new(self.begin_open(context, &parts.front).await?, &parts)?;
+        let opening = Opening::new(self.begin_open(context, &parts.front, None).await?, &parts)?;
         let help = self.helpers(sealed.len());
         let mut opening = opening.helped_by(help.clone());
         let mut out = AllOrNothing::new(plain);

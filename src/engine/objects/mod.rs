@@ -4,6 +4,7 @@
 //! streams.rs   `AsyncRead`, `AsyncBufRead` and `Stream` in; `AsyncRead` and `Stream` out
 //! blocking.rs  `Read` and `BufRead` in, `Read` out; `Write` through to `Write`
 //! buffers.rs   from one buffer into another, in place, `Bytes`
+//! ranges.rs    a stretch of something sealed, from just the bytes that it takes
 //! payloads.rs  `encrypt` and `decrypt`
 //! ```
 //!
@@ -13,11 +14,15 @@
 //! ```text
 //! magic "PCSF" | format version 0x01 | suite u8 | envelope | salt 24 | commitment 32 | chunks
 //! ```
+//!
+//! Under a customer's key `"PCSC"` and what tells that key stand in place of magic and envelope;
+//! only the forms that take such a key give and open these.
 
 mod blocking;
 mod buffers;
 mod output;
 mod payloads;
+mod ranges;
 mod streams;
 
 use zeroize::Zeroize;
@@ -28,13 +33,14 @@ use crate::envelope::WrappedKey;
 use crate::error::{Error, ObjectError};
 use crate::key::KeyId;
 use crate::object::front::{Front, Kind};
-use crate::object::{Header, Suite, chunk};
+use crate::object::{CustomerKey, Header, Suite, chunk};
 use crate::plane::payload::Whole;
 use crate::plane::remote::Answers;
-use crate::plane::stream::StreamOperation;
+use crate::plane::stream::{SealUnder, StreamOperation};
 use crate::plane::{Call, TryError};
 
 pub use blocking::{OpenWriter, SealWriter};
+pub use ranges::OpenedRange;
 pub(super) use streams::{AnyError, reads};
 pub use streams::{Opened, Sealed};
 
@@ -57,8 +63,8 @@ pub fn sealed_size(key: &KeyId, plain_bytes: u64) -> Result<u64, ObjectError> {
 /// [`ObjectError`] or [`EnvelopeError`](crate::error::EnvelopeError) if `front` is that of nothing
 /// sealed, or nothing sealed has this length.
 pub fn plain_size(front: &[u8], sealed_bytes: u64) -> Result<u64, Error> {
-    let (_, envelope, _) = Kind::Object.split(front)?;
-    let front = Kind::Object.front_bytes(envelope.len()) as u64;
+    let (_, _, rest) = Kind::Object.split(front)?;
+    let front = (front.len() - rest.len()) as u64;
     let object = sealed_bytes.checked_sub(front).ok_or(ObjectError::Malformed("header"))?;
     Ok(chunk::plain_size(object)?)
 }
@@ -77,26 +83,30 @@ impl Kms {
         generation.map_or(Suite::Aes256Gcm, |generation| generation.suite())
     }
 
-    async fn begin_seal(&self, key: &KeyId, context: &EncryptionContext) -> Result<Begun, Error> {
+    async fn begin_seal(
+        &self,
+        under: SealUnder<'_>,
+        context: &EncryptionContext,
+    ) -> Result<Begun, Error> {
         let (plane, suite) = (&self.shared.plane, self.suite());
-        let begun =
-            self.carry(Some(key), |call| plane.begin_seal(call, key, suite, context)).await?;
-        Ok(Begun::new(suite, begun))
+        let seal = |call: &Call<'_>| plane.begin_seal(call, under, suite, context);
+        Ok(Begun::new(self.carry(under.master(), seal).await?))
     }
 
     fn try_begin_seal(&self, key: &KeyId, context: &EncryptionContext) -> Result<Begun, TryError> {
         let (plane, suite) = (&self.shared.plane, self.suite());
-        let begun = self.at_once(Some(key), |call| plane.begin_seal(call, key, suite, context))?;
-        Ok(Begun::new(suite, begun))
+        let seal = |call: &Call<'_>| plane.begin_seal(call, SealUnder::Master(key), suite, context);
+        Ok(Begun::new(self.at_once(Some(key), seal)?))
     }
 
     async fn begin_open(
         &self,
         context: &EncryptionContext,
         front: &Front,
+        customer_key: Option<&CustomerKey>,
     ) -> Result<StreamOperation, Error> {
-        let (plane, Front { wrapped, suite }) = (&self.shared.plane, front);
-        self.carry(None, |call| plane.begin_open(call, wrapped, *suite, context)).await
+        let plane = &self.shared.plane;
+        self.carry(None, |call| plane.begin_open(call, front, customer_key, context)).await
     }
 
     fn try_begin_open(
@@ -104,16 +114,14 @@ impl Kms {
         context: &EncryptionContext,
         front: &Front,
     ) -> Result<StreamOperation, TryError> {
-        let (plane, Front { wrapped, suite }) = (&self.shared.plane, front);
-        self.at_once(None, |call| plane.begin_open(call, wrapped, *suite, context))
+        let plane = &self.shared.plane;
+        self.at_once(None, |call| plane.begin_open(call, front, None, context))
     }
 }
 
 impl Begun {
-    fn new(suite: Suite, begun: (StreamOperation, WrappedKey, Header)) -> Self {
-        let (operation, wrapped, header) = begun;
-        let prefix = [&Kind::Object.head(suite)[..], wrapped.as_bytes()].concat();
-        Self { operation, prefix, header }
+    fn new((operation, front, header): (StreamOperation, Front, Header)) -> Self {
+        Self { operation, prefix: front.of_object(), header }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::key::KeyId;
 use crate::object::front::{Front, FrontReader, Kind};
 use crate::object::stream::Turning;
 use crate::object::{Buffered, Items, Lent, Open, PollSource, ReadSource, Seal};
-use crate::plane::stream::StreamOperation;
+use crate::plane::stream::{SealUnder, StreamOperation};
 
 /// What an item's error must be that a stream may give.
 pub(in crate::engine) type AnyError = Box<dyn core::error::Error + Send + Sync>;
@@ -126,7 +126,7 @@ impl Kms {
         context: &EncryptionContext,
         input: I,
     ) -> Result<Sealed<I>, Error> {
-        Ok(Sealed::new(input, self.begin_seal(key, context).await?))
+        Ok(Sealed::new(input, self.begin_seal(SealUnder::Master(key), context).await?))
     }
 
     async fn open_from<I: PollSource + Unpin>(
@@ -135,7 +135,7 @@ impl Kms {
         mut input: I,
     ) -> Result<Opened<I>, Error> {
         let front = read_front(&mut input).await?;
-        Ok(Opened::new(input, self.begin_open(context, &front).await?))
+        Ok(Opened::new(input, self.begin_open(context, &front, None).await?))
     }
 }
 

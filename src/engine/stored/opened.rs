@@ -209,7 +209,7 @@ impl RangePlan {
 
 pin_project! {
     /// Plaintext of an object, opened as it is read from sealed bytes in their order: `AsyncRead`,
-    /// or a `futures::Stream` of pieces of up to 16 KiB; `std::io::Read` where its input blocks.
+    /// or a `futures::Stream` of pieces of up to 64 KiB; `std::io::Read` where its input blocks.
     pub struct ObjectReader<R> {
         #[pin]
         reader: WalkReader<R, ReadOperation>,
@@ -218,7 +218,7 @@ pin_project! {
 
 pin_project! {
     /// Plaintext of an object, opened as it is read from sealed bytes that are fetched:
-    /// `AsyncRead`, or a `futures::Stream` of pieces of up to 16 KiB.
+    /// `AsyncRead`, or a `futures::Stream` of pieces of up to 64 KiB.
     pub struct RangedReader<S: RangedSource> {
         #[pin]
         reader: FetchReader<S, ReadOperation>,

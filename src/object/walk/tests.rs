@@ -20,6 +20,8 @@ struct Probe {
     cipher: Option<ChunkCipher>,
     sections: u64,
     refuse_at: u64,
+    /// Chunks of the longest run.
+    longest_run: usize,
     finished: u32,
     failed: u32,
 }
@@ -27,7 +29,15 @@ struct Probe {
 impl Probe {
     fn new() -> Self {
         let key = vec![7; 32];
-        Self { key, cipher: None, sections: 0, refuse_at: u64::MAX, finished: 0, failed: 0 }
+        Self {
+            key,
+            cipher: None,
+            sections: 0,
+            refuse_at: u64::MAX,
+            longest_run: 0,
+            finished: 0,
+            failed: 0,
+        }
     }
 }
 
@@ -47,6 +57,20 @@ impl Reading for Probe {
             return Err(Refused::Stopped.into());
         }
         Ok(work(self.cipher.as_ref().expect("a walk enters before it works")))
+    }
+
+    fn run(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        self.longest_run = self.longest_run.max(out.len() / CHUNK_BYTES);
+        let mut done = 0;
+        let chunks = input.chunks(SEALED_CHUNK_BYTES).zip(out.chunks_mut(CHUNK_BYTES));
+        for (number, (sealed, out)) in (first..).zip(chunks) {
+            let opened = self.section(|cipher| cipher.open(number, sealed, out));
+            if let Err(error) = opened.and_then(|opened| opened) {
+                return Run { done, end: Err(error) };
+            }
+            done += 1;
+        }
+        Run { done, end: Ok(()) }
     }
 
     fn finished(&mut self) {
@@ -273,5 +297,62 @@ proptest! {
             });
             prop_assert!(read.len() <= good.1, "{} of {}", read.len(), good.1);
         }
+    }
+}
+
+/// Walks over all of `sealed` with `room` for each step: what it gave, how it ended, and the probe.
+fn walk_all(
+    layout: &Arc<Layout>,
+    sealed: &[u8],
+    room: usize,
+    mut probe: Probe,
+) -> (Vec<u8>, Result<(), Arc<Error>>, Probe) {
+    let mut walk = Walk::new(layout.plan_whole(), true);
+    let (mut source, mut read) = (sealed, Vec::new());
+    while !walk.is_over() {
+        while walk.wants_input() {
+            let len = source.read(walk.room()).unwrap();
+            walk.fed(len);
+        }
+        let gives = walk.gives();
+        let mut piece = vec![0xee; room];
+        match walk.take(&mut probe, &mut piece) {
+            Ok(len) => {
+                assert!(len <= gives, "it gave more than it said");
+                read.extend_from_slice(&piece[..len]);
+            }
+            Err(error) => {
+                // What was opened and not released is not in the host's buffer either.
+                assert!(piece.iter().all(|&byte| byte == 0xee || byte == 0));
+                return (read, Err(error), probe);
+            }
+        }
+    }
+    (read, Ok(()), probe)
+}
+
+#[test]
+fn chunks_that_lie_ready_are_opened_in_one_run_and_end_as_steps_do() {
+    for size in [8, 9, 40].map(|chunks| chunks * CHUNK_BYTES).into_iter().chain([300_001]) {
+        let (layout, sealed, plain) = divided(&[size]);
+        for (room, longest) in [(CHUNK_BYTES, 0), (3 * CHUNK_BYTES + 7, 3), (1 << 20, 8)] {
+            let (read, end, probe) = walk_all(&layout, &sealed, room, Probe::new());
+            assert!(end.is_ok() && read == plain, "{size} bytes in steps of {room}");
+            assert!(probe.longest_run <= longest && (longest == 0) == (probe.longest_run == 0));
+            assert_eq!((probe.finished, probe.failed), (1, 0));
+        }
+        // A fault of the object lets go what was before it, a refusal nothing of its step.
+        for chunk in [1, 2, 5] {
+            let mut bad = sealed.clone();
+            bad[56 + chunk * SEALED_CHUNK_BYTES + 100] ^= 1;
+            let (read, end, probe) = walk_all(&layout, &bad, 1 << 20, Probe::new());
+            assert!(matches!(*end.unwrap_err(), Error::Object(ObjectError::DoesNotOpen)));
+            assert!(read == plain[..chunk * CHUNK_BYTES], "chunk {chunk} of {size} bytes");
+            assert!(probe.finished == 0 && probe.failed > 0);
+        }
+        let probe = Probe { refuse_at: 4, ..Probe::new() };
+        let (read, end, _) = walk_all(&layout, &sealed, 1 << 20, probe);
+        assert!(matches!(*end.unwrap_err(), Error::Refused(Refused::Stopped)));
+        assert!(read == plain[..CHUNK_BYTES], "{size} bytes");
     }
 }

@@ -232,7 +232,7 @@ impl Section<'_> {
     }
 
     /// The cipher of a new body under `input_key`, with a salt that is drawn here.
-    fn new_body(
+    pub(super) fn new_body(
         &self,
         suite: Suite,
         input_key: &StackKey,
@@ -243,7 +243,7 @@ impl Section<'_> {
             .map_err(unreachable_failure)
     }
 
-    fn random<const N: usize>(&self) -> Result<[u8; N], TryError> {
+    pub(super) fn random<const N: usize>(&self) -> Result<[u8; N], TryError> {
         self.plane.random.array(self.stripe).map_err(|_| Error::Randomness.into())
     }
 }

@@ -13,8 +13,9 @@ use crate::object::keys::RecordKeys;
 use crate::object::multipart::total_plain_size;
 use crate::object::range::{BodyLayout, Layout};
 use crate::object::record::{Body, MAGIC, Record};
+use crate::object::run::{self, Run};
 use crate::object::{
-    ChunkCipher, CustomerKey, Facts, Header, Mode, ObjectRecord, PartTable, Reading, Suite,
+    ChunkCipher, CustomerKey, Facts, Header, Mode, ObjectRecord, Open, PartTable, Reading, Suite,
 };
 use crate::plane::data_key::name_key;
 use crate::plane::operations::{AsOperations, Operations};
@@ -182,6 +183,10 @@ impl Reading for ReadOperation {
 
     fn section<T>(&mut self, work: impl FnOnce(&ChunkCipher) -> T) -> Result<T, Error> {
         self.under_way.with_cipher(work)
+    }
+
+    fn run(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        run::turn::<Open, _>(&self.under_way, first, input, out)
     }
 
     fn finished(&mut self) {

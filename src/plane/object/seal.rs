@@ -4,13 +4,14 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{NewKeys, ObjectKeys, Protected, Subject};
-use crate::audit::{self, Outcome};
+use crate::audit::{self, ErrorClass, Outcome};
 use crate::error::Error;
 use crate::gate::Class;
 use crate::key::KeyId;
 use crate::object::keys::RecordKeys;
 use crate::object::record::{Body, MAGIC, Record};
-use crate::object::{ChunkCipher, Facts, Header, ObjectRecord, Operation, Protection};
+use crate::object::run::{self, Run};
+use crate::object::{ChunkCipher, Direction, Facts, Header, ObjectRecord, Operation, Protection};
 use crate::plane::operations::{AsOperations, Operations};
 use crate::plane::under_way::{KeyUnderWay, UnderWay, begin_record};
 use crate::plane::{Call, Plane, TryError};
@@ -49,10 +50,18 @@ impl Operation for SealOperation {
         self.under_way.with_cipher(work)
     }
 
+    fn run<D: Direction>(&mut self, first: u64, input: &[u8], out: &mut [u8]) -> Run {
+        run::turn::<D, _>(&self.under_way, first, input, out)
+    }
+
     fn finished(&mut self, plain_bytes: u64) {
         // A stream ends once.
         let _ = self.sealed.0.set(plain_bytes);
         self.under_way.end(Outcome::Succeeded);
+    }
+
+    fn failed(&mut self, error: &Error) {
+        self.under_way.end(Outcome::Failed(ErrorClass::from(error)));
     }
 }
 
