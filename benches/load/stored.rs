@@ -72,7 +72,7 @@ impl<'h> Stored<'h> {
                 Box::new(move || {
                     let (wrapped, salt) =
                         bare.seal(black_box(&self.plain[..SMALL_BYTES]), &mut out);
-                    black_box((bare.record(&wrapped, &self.record_bytes()), salt));
+                    black_box((bare.record(&wrapped, self.record_bytes()), salt));
                 })
             }),
             ..small()
@@ -97,10 +97,10 @@ impl<'h> Stored<'h> {
                 let (mut bare, mut out) = (Bare::new(), vec![0; SMALL_BYTES]);
                 let mut object = vec![0; SMALL_BYTES + 16];
                 let (wrapped, salt) = bare.seal(&self.plain[..SMALL_BYTES], &mut object);
-                let record = bare.record(&wrapped, &self.record_bytes());
+                let record = bare.record(&wrapped, self.record_bytes());
                 Box::new(move || {
                     bare.open(&wrapped, &salt, black_box(&object), &mut out);
-                    bare.check(&wrapped, &self.record_bytes(), black_box(&record));
+                    bare.check(&wrapped, self.record_bytes(), black_box(&record));
                 })
             }),
             ..small()
