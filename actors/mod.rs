@@ -20,6 +20,7 @@
 //! | [`reaper`] | control | what is due by a clock | timers, a key that changed | backend |
 //! | [`backend`] | backend | the open store, its key table, changes | keys' changes, use counts, load, close | reaper, audit |
 //! | [`audit`] | audit | the rounds that collect records | rings | the writer's thread |
+//! | [`meter`] | control | when metrics are told | timers | nobody |
 //! | [`lifecycle`] | control | the state machine, the gate's lever | start, stop, freeze, built, quiet | backend; all, by the gate |
 //! | [`watch::Watch`] (last) | control | what is kept alive, and how often it died | obituaries | its owner: given up |
 
@@ -27,6 +28,7 @@ pub(crate) mod ask;
 pub(crate) mod audit;
 pub(crate) mod backend;
 pub(crate) mod lifecycle;
+pub(crate) mod meter;
 pub(crate) mod port;
 pub(crate) mod reaper;
 pub(crate) mod system;

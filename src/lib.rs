@@ -147,6 +147,7 @@ mod gate;
 pub mod key;
 pub mod limits;
 pub mod manual;
+pub mod metrics;
 mod object;
 mod plane;
 pub mod s3;

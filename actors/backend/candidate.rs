@@ -29,12 +29,13 @@ use super::actor::{BackendActor, InUse, Live, answered};
 use super::messages::{Abandon, Adopt, Candidate, CloseReplaced, OpenCandidate};
 use super::mutation::{Away, Brake, carry_over};
 use crate::actors::port::Delivery;
-use crate::backend::{self, Backend, Preparation};
+use crate::backend::{self, Backend, BackendKind, Preparation};
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::error::{Error, Refused};
 use crate::key::KeyRecord;
 use crate::key::table::KeyTable;
+use crate::metrics::BackendCall;
 
 /// What comes after the store in use.
 #[derive(Default)]
@@ -199,10 +200,11 @@ impl BackendActor {
         let abandoned = Arc::<AtomicBool>::default();
         let InUse { config, keys } = in_use;
         let random = Arc::clone(&self.plane.random);
+        let kind = config.backend.kind();
         let work = backend::open(config.backend.clone(), random, Arc::clone(&abandoned));
         let work =
             work.map(|backend| Opened::Store(Box::new(Live::new(backend, Some(keys), config))));
-        self.open(context, Purpose::Again, work, abandoned);
+        self.open(context, Purpose::Again, work, abandoned, kind);
     }
 
     /// Begins the opening that is wanted, if nothing keeps it from that.
@@ -220,6 +222,7 @@ impl BackendActor {
             self.close_stores();
         }
         let backend = config.backend.clone();
+        let kind = backend.kind();
         let work = match &self.live {
             Some(live) if is_same_store => {
                 backend::check_successor(backend, live.config.backend.clone())
@@ -232,7 +235,7 @@ impl BackendActor {
             }
         };
         let purpose = Purpose::Candidate { attempt, config, is_same_store, done };
-        self.open(context, purpose, work, abandoned);
+        self.open(context, purpose, work, abandoned, kind);
     }
 
     fn open(
@@ -241,6 +244,7 @@ impl BackendActor {
         purpose: Purpose,
         work: Preparation<Opened>,
         abandoned: Arc<AtomicBool>,
+        kind: BackendKind,
     ) {
         let (cancel, cancelled) = oneshot::channel();
         self.succession.opening = Some(Opening {
@@ -250,8 +254,11 @@ impl BackendActor {
             brakes: Vec::new(),
             opened: None,
         });
+        let began = self.plane.clock.boot();
         let opened = prepared(work, cancelled).into_actor(self);
-        context.spawn(opened.map(|opened, actor, context| {
+        context.spawn(opened.map(move |opened, actor, context| {
+            let took = actor.plane.clock.boot().since(began);
+            actor.plane.counts.called(kind.name(), BackendCall::Open, took, &opened);
             actor.opened(context, opened);
             actor.advance(context);
         }));

@@ -27,6 +27,7 @@ use crate::gate::{Class, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyDescription, KeyId, KeyRecord, KeyState, Mutation, VersionTag};
 use crate::limits::QUIESCE_DEADLINE;
+use crate::metrics::BackendCall;
 use crate::plane::{Plane, TryError};
 
 /// A change that waits for its turn.
@@ -93,6 +94,13 @@ impl Job {
         matches!(self.kind, Kind::Asked { .. }) && self.mutation.is_brake()
     }
 
+    fn call(&self) -> BackendCall {
+        match self.mutation {
+            Mutation::ReserveUses { .. } => BackendCall::ReserveUses,
+            _ => BackendCall::Change,
+        }
+    }
+
     /// Whose request it is part of.
     pub(super) fn span(&self) -> Span {
         match &self.kind {
@@ -104,7 +112,7 @@ impl Job {
     /// Refuses it before it began, which the trail counts where somebody asked (guarantee 4).
     pub(super) fn refuse(self, plane: &Plane, why: Refused) {
         if matches!(self.kind, Kind::Asked { .. }) {
-            plane.audit.refused(stripe_of_thread(), why);
+            plane.refused(why);
         }
         self.fail(why.into());
     }
@@ -129,7 +137,13 @@ pub(super) async fn carry_out(
     let Away { keys, mut backend } = in_use;
     let now = plane.clock.wall();
     let mut result = match permitted(&plane, &trail, &job).await {
-        Ok(()) => backend.mutate(&job.id, &job.mutation, now).await,
+        Ok(()) => {
+            let began = plane.clock.boot();
+            let result = backend.mutate(&job.id, &job.mutation, now).await;
+            let took = plane.clock.boot().since(began);
+            plane.counts.called(backend.kind().name(), job.call(), took, &result);
+            result
+        }
         Err(error) => Err(error),
     };
     let changed = result.as_ref().ok().filter(|mutated| mutated.changed);
@@ -250,9 +264,11 @@ impl Finish {
             Kind::Asked { .. }
                 if matches!(result, Err(Error::Refused(Refused::AuditUnavailable))) =>
             {
-                plane.audit.refused(stripe_of_thread(), Refused::AuditUnavailable);
+                plane.refused(Refused::AuditUnavailable);
             }
             Kind::Asked { caller, .. } => {
+                let operation = Operation::from(&job.mutation);
+                plane.counts.ended(stripe_of_thread(), operation, outcome);
                 let record = record(&plane, caller, &job, Stage::Outcome, outcome);
                 let audited = if job.mutation.is_brake() {
                     Ok(trail.brake(&record).await)

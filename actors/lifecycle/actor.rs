@@ -15,7 +15,7 @@ use crate::actors::watch::Obituary;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown};
-use crate::gate::{Scope, ShutTicket};
+use crate::gate::{Scope, ShutTicket, stripe_of_thread};
 use crate::plane::{Generation, Plane};
 use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, Status, StopReport};
 
@@ -275,6 +275,7 @@ impl Lifecycle {
         async move {
             let _begun = begun;
             let answer = answer.await.unwrap_or(Err(OutcomeUnknown.into()));
+            plane.counts.ended(stripe_of_thread(), operation, outcome_of(&answer));
             // A brake has no intent: this is the whole of it.
             let is_brake = matches!(operation, Operation::Stop | Operation::Freeze);
             let stage = if is_brake { Stage::Event } else { Stage::Outcome };

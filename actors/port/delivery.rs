@@ -14,6 +14,7 @@ use super::super::timer::{Alarm, Rang, Timer};
 use super::tally::Tally;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::limits::MAILBOX_MAX;
+use crate::metrics::Samples;
 use crate::status::Messages;
 
 /// What became of one message. It leaves `Queued` exactly once.
@@ -283,6 +284,10 @@ impl Desk {
 
     pub(super) fn counters(&self) -> Messages {
         self.tally.snapshot(self.under_way.load(Ordering::Acquire))
+    }
+
+    pub(super) fn samples(&self) -> (Samples, Samples) {
+        self.tally.samples()
     }
 
     pub(super) fn count_restart(&self) {

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::audit::Release;
 #[cfg(feature = "local")]
 use crate::backend::local::LocalConfig;
+use crate::backend::BackendKind;
 use crate::backend::static_key::StaticConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
@@ -114,6 +115,15 @@ pub enum BackendConfig {
 }
 
 impl BackendConfig {
+    /// Which backend it is of.
+    pub(crate) fn kind(&self) -> BackendKind {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local(_) => BackendKind::Local,
+            Self::Static(_) => BackendKind::Static,
+        }
+    }
+
     /// Whether the host handed in a secret with it.
     pub(crate) fn holds_secret(&self) -> bool {
         match self {

@@ -52,7 +52,7 @@ impl Plane {
         context: &EncryptionContext,
     ) -> Result<(StreamOperation, WrappedKey, Header), TryError> {
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let begun = self.section(Class::Write, |section| {
             let mut record = section.record(call, audit::Operation::Seal)?;
             record.key = Some(key);
@@ -78,7 +78,7 @@ impl Plane {
     ) -> Result<StreamOperation, TryError> {
         let envelope = Envelope::parse(wrapped.as_bytes())?;
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let key = self.section(Class::Read, |section| {
             let mut record = section.record(call, audit::Operation::Open)?;
             name_key(&mut record, &envelope);
