@@ -82,6 +82,7 @@
 //! | S3's encryption headers read, decided and answered | [`s3`], [`mod@manual::s3`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
+//! | to be watched: metrics, alerts, traces | [`metrics`], [`manual::metrics`] |
 //! | messages in place of calls | [`Kms::ask`], [`Asker`], [`Kms::recipient_in`] |
 //!
 //! # Two planes and a gate
@@ -110,8 +111,8 @@
 //!
 //! # Features
 //!
-//! `local` is the keystore in a directory. `cli`, the default, is the program `portcullis` and
-//! includes it. A host takes `default-features = false, features = ["local"]`. Features add
+//! `local` is the keystore in a directory. `prometheus` renders metrics as text that Prometheus
+//! reads. `cli`, the default, is the program `portcullis` and includes the first. A host takes `default-features = false, features = ["local"]`. Features add
 //! interface; none changes what a call does.
 //!
 //! # Where to go on
@@ -153,6 +154,7 @@ mod plane;
 pub mod s3;
 mod secret;
 pub mod status;
+mod trace;
 
 pub use actors::ask::{Answer, Ask, Asker};
 pub use actors::backend::MutationReport;

@@ -327,10 +327,12 @@ pub(super) fn answered<T: Send + 'static>(
     begun: Begun,
     answer: oneshot::Receiver<Result<T, Error>>,
 ) -> ResponseFuture<Result<T, Error>> {
-    Box::pin(async move {
+    let span = begun.span().clone();
+    let answered = async move {
         let _begun = begun;
         answer.await.unwrap_or_else(|_lost| Err(crate::error::OutcomeUnknown.into()))
-    })
+    };
+    Box::pin(answered.instrument(span))
 }
 
 /// The store that is asked for is being opened: try again.

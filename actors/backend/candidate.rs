@@ -24,6 +24,7 @@ use actix::{
     ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture,
 };
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::actor::{BackendActor, InUse, Live, answered};
 use super::messages::{Abandon, Adopt, Candidate, CloseReplaced, OpenCandidate};
@@ -36,6 +37,7 @@ use crate::error::{Error, Refused};
 use crate::key::KeyRecord;
 use crate::key::table::KeyTable;
 use crate::metrics::BackendCall;
+use crate::trace;
 
 /// What comes after the store in use.
 #[derive(Default)]
@@ -53,6 +55,7 @@ struct Wanted {
     /// Whether it is the store in use under another configuration.
     is_same_store: bool,
     done: Reply,
+    span: Span,
 }
 
 /// The opening under way.
@@ -212,9 +215,11 @@ impl BackendActor {
         if self.busy || self.succession.is_opening() {
             return;
         }
-        let Some(Wanted { open, is_same_store, done }) = self.succession.wanted.take() else {
+        let Some(wanted) = self.succession.wanted.take() else {
             return;
         };
+        let Wanted { open, is_same_store, done, span } = wanted;
+        let _entered = span.entered();
         let OpenCandidate { attempt, config, shares, abandoned } = open;
         if !shares {
             // What a successor has opened again of an engine that has failed since may hold the
@@ -255,7 +260,8 @@ impl BackendActor {
             opened: None,
         });
         let began = self.plane.clock.boot();
-        let opened = prepared(work, cancelled).into_actor(self);
+        let span = trace::backend(kind.name(), BackendCall::Open.name());
+        let opened = prepared(work, cancelled).instrument(span).into_actor(self);
         context.spawn(opened.map(move |opened, actor, context| {
             let took = actor.plane.clock.boot().since(began);
             actor.plane.counts.called(kind.name(), BackendCall::Open, took, &opened);
@@ -360,9 +366,11 @@ async fn prepared<T: Send + 'static>(
     cancelled: oneshot::Receiver<()>,
 ) -> Result<T, Error> {
     match work {
-        Preparation::Blocking(work) => tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or(Err(Error::Unreachable("opening the backend panicked"))),
+        Preparation::Blocking(work) => {
+            let span = Span::current();
+            let opened = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+            opened.unwrap_or(Err(Error::Unreachable("opening the backend panicked")))
+        }
         Preparation::Awaited(work) => {
             let (mut work, mut cancelled) = (work, pin!(cancelled));
             poll_fn(|cx| match work.as_mut().poll(cx) {
@@ -417,7 +425,8 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
             self.refuse_changes();
         }
         let (done, answer) = oneshot::channel();
-        let wanted = Wanted { open, is_same_store, done };
+        let span = begun.span().clone();
+        let wanted = Wanted { open, is_same_store, done, span };
         Wanted::refuse(self.succession.wanted.replace(wanted));
         self.advance(context);
         answered(begun, answer)

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tracing::Span;
+use tracing::{Instrument, Span};
 
 use super::messages::MutationReport;
 use super::supply::Errand;
@@ -29,6 +29,7 @@ use crate::key::{KeyDescription, KeyId, KeyRecord, KeyState, Mutation, VersionTa
 use crate::limits::QUIESCE_DEADLINE;
 use crate::metrics::BackendCall;
 use crate::plane::{Plane, TryError};
+use crate::trace;
 
 /// A change that waits for its turn.
 pub(super) struct Job {
@@ -42,7 +43,7 @@ pub(super) enum Kind {
     /// Somebody asked: audited.
     Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
-    Supply { errand: Errand, _begun: Begun },
+    Supply { errand: Errand, begun: Begun },
 }
 
 /// A backend that is away with a change, and the table in which its keys are published.
@@ -105,7 +106,7 @@ impl Job {
     pub(super) fn span(&self) -> Span {
         match &self.kind {
             Kind::Asked { span, .. } => span.clone(),
-            Kind::Supply { .. } => Span::none(),
+            Kind::Supply { begun, .. } => begun.span().clone(),
         }
     }
 
@@ -139,7 +140,8 @@ pub(super) async fn carry_out(
     let mut result = match permitted(&plane, &trail, &job).await {
         Ok(()) => {
             let began = plane.clock.boot();
-            let result = backend.mutate(&job.id, &job.mutation, now).await;
+            let span = trace::backend(backend.kind().name(), job.call().name());
+            let result = backend.mutate(&job.id, &job.mutation, now).instrument(span).await;
             let took = plane.clock.boot().since(began);
             plane.counts.called(backend.kind().name(), job.call(), took, &result);
             result
@@ -242,7 +244,8 @@ impl Finish {
         reason = "it ends by its own deadlines and owns its answer"
     )]
     pub(super) fn spawn(self) {
-        tokio::task::spawn_local(self.run());
+        let span = self.job.span();
+        tokio::task::spawn_local(self.run().instrument(span));
     }
 
     async fn run(self) {

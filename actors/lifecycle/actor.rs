@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix::{Actor, AsyncContext, Context};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::state::{Answer, Asker, Command, Effect, InFlight, Machine, Refusal};
 use crate::actors::audit::Trail;
@@ -272,7 +273,8 @@ impl Lifecycle {
         let asker = self.enlist(reply(done));
         self.apply(context, command(asker));
         let (trail, plane) = (self.trail.clone(), Arc::clone(&self.plane));
-        async move {
+        let span = begun.span().clone();
+        let answered = async move {
             let _begun = begun;
             let answer = answer.await.unwrap_or(Err(OutcomeUnknown.into()));
             plane.counts.ended(stripe_of_thread(), operation, outcome_of(&answer));
@@ -287,7 +289,8 @@ impl Lifecycle {
             };
             let audited = trail.brake(&record).await;
             (answer, audited)
-        }
+        };
+        answered.instrument(span)
     }
 }
 

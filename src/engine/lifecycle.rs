@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
@@ -14,6 +15,7 @@ use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
 use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
+use crate::trace;
 
 impl Kms {
     /// Gives the engine its configuration, which the next [`Self::start`] uses.
@@ -23,9 +25,12 @@ impl Kms {
     /// [`LifecycleError::NotNow`](crate::error::LifecycleError) while the engine runs.
     pub async fn configure(&self, config: Config) -> Result<(), Error> {
         config.prepare()?;
-        self.intend(Operation::Configure).await?;
-        let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
-        self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
+        let configured = async {
+            self.intend(Operation::Configure).await?;
+            let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
+            self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
+        };
+        configured.instrument(trace::call(&self.caller, "configure")).await
     }
 
     /// Opens the backend and then the gate. A later start or stop takes over from one that is under
@@ -43,16 +48,19 @@ impl Kms {
     /// key itself: a stop wipes it, and [`Self::configure`] hands it in again.
     pub async fn start(&self) -> Result<StartReport, Error> {
         self.shared.check_process()?;
-        // After a failure, whoever died too often is built again.
-        self.shared.watch.revive().await;
-        let seen = self.shared.plane.gate.latest_shut();
-        self.intend(Operation::Start).await?;
-        let caller = self.caller.clone();
-        let start = Start { seen, caller };
-        let report = self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await?;
-        // Not heard, deletions stay held, and the status says so.
-        let _ = self.shared.ports.reaper.ask(AcceptClock, ASK_DEADLINE).await;
-        Ok(report)
+        let started = async {
+            // After a failure, whoever died too often is built again.
+            self.shared.watch.revive().await;
+            let seen = self.shared.plane.gate.latest_shut();
+            self.intend(Operation::Start).await?;
+            let caller = self.caller.clone();
+            let start = Start { seen, caller };
+            let report = self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await?;
+            // Not heard, deletions stay held, and the status says so.
+            let _ = self.shared.ports.reaper.ask(AcceptClock, ASK_DEADLINE).await;
+            Ok(report)
+        };
+        started.instrument(trace::call(&self.caller, "start")).await
     }
 
     /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
@@ -85,9 +93,10 @@ impl Kms {
     ) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
         let shut = self.shared.plane.gate.shut(Scope::All, Phase::Draining.refusal_code());
         let (done, answer) = oneshot::channel();
-        let told =
-            self.shared.ports.brake.tell(Stop { drain, shut, caller: self.caller.clone(), done });
-        self.heard(told, answer, drain.saturating_add(ASK_DEADLINE))
+        let stop = Stop { drain, shut, caller: self.caller.clone(), done };
+        let span = trace::call(&self.caller, "stop");
+        let told = span.in_scope(|| self.shared.ports.brake.tell(stop));
+        self.heard(told, answer, drain.saturating_add(ASK_DEADLINE)).instrument(span)
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
@@ -107,9 +116,10 @@ impl Kms {
         };
         let shut = self.shared.plane.gate.shut(gate_scope, Phase::Frozen(scope).refusal_code());
         let (done, answer) = oneshot::channel();
-        let caller = self.caller.clone();
-        let told = self.shared.ports.brake.tell(Freeze { scope, shut, caller, done });
-        self.heard(told, answer, ASK_DEADLINE)
+        let freeze = Freeze { scope, shut, caller: self.caller.clone(), done };
+        let span = trace::call(&self.caller, "freeze");
+        let told = span.in_scope(|| self.shared.ports.brake.tell(freeze));
+        self.heard(told, answer, ASK_DEADLINE).instrument(span)
     }
 
     /// Ends a freeze.
@@ -119,10 +129,13 @@ impl Kms {
     /// runs.
     pub async fn thaw(&self) -> Result<(), Error> {
         let seen = self.shared.plane.gate.latest_shut();
-        self.intend(Operation::Thaw).await?;
-        let caller = self.caller.clone();
-        let thaw = Thaw { seen, caller };
-        self.shared.ports.lifecycle.ask(thaw, ASK_DEADLINE).await
+        let thawed = async {
+            self.intend(Operation::Thaw).await?;
+            let caller = self.caller.clone();
+            let thaw = Thaw { seen, caller };
+            self.shared.ports.lifecycle.ask(thaw, ASK_DEADLINE).await
+        };
+        thawed.instrument(trace::call(&self.caller, "thaw")).await
     }
 
     /// Swaps to `config`: a new generation is built and probed beside the one that runs, and takes
@@ -139,9 +152,12 @@ impl Kms {
     /// meanwhile; the engine runs on as it was.
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
         config.prepare()?;
-        self.intend(Operation::Reconfigure).await?;
-        let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
-        self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
+        let reconfigured = async {
+            self.intend(Operation::Reconfigure).await?;
+            let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
+            self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
+        };
+        reconfigured.instrument(trace::call(&self.caller, "reconfigure")).await
     }
 
     /// The answer to a command that was `told` and is carried out whoever waits.

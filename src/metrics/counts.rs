@@ -318,7 +318,7 @@ mod tests {
         let results: [Result<(), Error>; 3] = [
             Ok(()),
             Err(KeyError::AlreadyExists.into()),
-            Err(KeystoreError::new("keys".as_ref(), full).into()),
+            Err(KeystoreError::new("keys", full).into()),
         ];
         for result in &results {
             counts.called("local", BackendCall::Change, Duration::from_micros(3), result);

@@ -101,13 +101,20 @@ pub struct MetricsOptions {
     /// How often, at least; with `None` only when somebody asks
     /// ([`Kms::publish_metrics`](crate::Kms::publish_metrics)).
     pub interval: Option<Duration>,
+    /// Done after each round: an exporter lets go of samples that nobody has read.
+    after: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl MetricsOptions {
     /// The global recorder, the name `main`, every [`METRICS_INTERVAL`].
     #[must_use]
     pub fn new() -> Self {
-        Self { engine: Arc::from("main"), recorder: None, interval: Some(METRICS_INTERVAL) }
+        Self {
+            engine: Arc::from("main"),
+            recorder: None,
+            interval: Some(METRICS_INTERVAL),
+            after: None,
+        }
     }
 
     /// The same under another name.
@@ -119,7 +126,7 @@ impl MetricsOptions {
     /// The same to a recorder of its own.
     #[must_use]
     pub fn with_recorder(self, recorder: Arc<dyn Recorder + Send + Sync>) -> Self {
-        Self { recorder: Some(recorder), ..self }
+        Self { recorder: Some(recorder), after: None, ..self }
     }
 
     /// The same with another interval.

@@ -7,12 +7,11 @@
 //! # async fn main() -> Result<(), portcullis::Error> {
 //! use portcullis::Engine;
 //! use portcullis::engine::EngineOptions;
-//! use portcullis::metrics::MetricsOptions;
 //! use portcullis::metrics::prometheus::{CONTENT_TYPE, Exporter};
 //!
 //! let exporter = Exporter::new();
-//! let metrics = MetricsOptions::new().with_recorder(exporter.recorder());
-//! let engine = Engine::launch(EngineOptions::new().with_metrics(metrics)).await?;
+//! let options = EngineOptions::new().with_metrics(exporter.options());
+//! let engine = Engine::launch(options).await?;
 //! let kms = engine.kms();
 //!
 //! // In the handler of `GET /metrics`, with this Content-Type:
@@ -30,7 +29,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use super::{BUCKETS, Kind, Recorder, TABLE};
+use super::{BUCKETS, Kind, MetricsOptions, Recorder, TABLE};
 use crate::Kms;
 
 /// The `Content-Type` of what [`Exporter::render`] gives: the text format, version 0.0.4.
@@ -58,8 +57,16 @@ impl Exporter {
         Self { recorder: Arc::new(recorder), handle }
     }
 
-    /// Whom engines are to tell: [`MetricsOptions::with_recorder`](super::MetricsOptions). Other
-    /// metrics of the host may go there too.
+    /// Options for an engine that tells this exporter. Single samples are kept no longer than to the
+    /// engine's next round, whether or not somebody scrapes.
+    #[must_use]
+    pub fn options(&self) -> MetricsOptions {
+        let handle = self.handle.clone();
+        let options = MetricsOptions::new().with_recorder(self.recorder());
+        MetricsOptions { after: Some(Arc::new(move || handle.run_upkeep())), ..options }
+    }
+
+    /// The recorder itself, which other metrics of the host may go to as well.
     #[must_use]
     pub fn recorder(&self) -> Arc<dyn Recorder + Send + Sync> {
         Arc::clone(&self.recorder)
@@ -71,12 +78,6 @@ impl Exporter {
             kms.publish_metrics();
         }
         self.handle.render()
-    }
-
-    /// Lets go of single samples that nobody has read yet. [`Self::render`] does it too: only a
-    /// host that is never scraped needs to call this now and then.
-    pub fn upkeep(&self) {
-        self.handle.run_upkeep();
     }
 }
 

@@ -56,6 +56,9 @@ impl Publisher {
             Some(recorder) => with(&**recorder),
             None => ::metrics::with_recorder(|recorder| with(recorder)),
         }
+        if let Some(after) = &self.options.after {
+            after();
+        }
     }
 }
 
@@ -105,7 +108,6 @@ impl Round<'_> {
     }
 
     /// Tells a whole number as it is now; beyond 2^53 the nearest that a recorder can show.
-    #[expect(clippy::cast_precision_loss, reason = "recorders take floating point")]
     pub(crate) fn count<const N: usize>(&mut self, row: &Gauge<N>, values: [&str; N], value: u64) {
         self.gauge(row, values, value as f64);
     }

@@ -60,7 +60,7 @@ table! {
     Gauge KEYS = "portcullis_keys" Count engine ["state"]
         "Master keys in each state, tombstones included.";
     Gauge KEY_USES = "portcullis_key_uses" Count engine ["key"]
-        "Uses drawn of the current version of a master key; the highest of all other keys under key=\"\".";
+        "Uses drawn of the current version of a master key; without a key, the highest of all others.";
     Gauge KEY_VERSION = "portcullis_key_version" Count engine ["key"]
         "The current version of a master key that has a series of its own.";
     Histogram BACKEND_CALLS = "portcullis_backend_call_seconds" Seconds engine ["backend" "call" "outcome"]
