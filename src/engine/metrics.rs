@@ -142,14 +142,13 @@ impl Shared {
 }
 
 /// Why work may be turned away before it begins.
-const REASONS: [ErrorClass; 10] = [
+const REASONS: [ErrorClass; 9] = [
     ErrorClass::AuditUnavailable,
     ErrorClass::Down,
     ErrorClass::Draining,
     ErrorClass::Failed,
     ErrorClass::Frozen,
     ErrorClass::Full,
-    ErrorClass::Late,
     ErrorClass::NotConfigured,
     ErrorClass::Starting,
     ErrorClass::Stopped,

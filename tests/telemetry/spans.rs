@@ -1,6 +1,6 @@
 //! One request, followed from its caller through the actors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::{Debug, Write};
 use std::sync::{Mutex, OnceLock};
 use std::thread::ThreadId;
@@ -23,7 +23,7 @@ pub struct Span {
     name: &'static str,
     target: &'static str,
     pub fields: BTreeMap<&'static str, String>,
-    entered_on: BTreeSet<ThreadId>,
+    entered_on: HashSet<ThreadId>,
     closed: bool,
 }
 
@@ -115,7 +115,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Logging {
             name: metadata.name(),
             target: metadata.target(),
             fields: fields.0,
-            entered_on: BTreeSet::new(),
+            entered_on: HashSet::new(),
             closed: false,
         });
     }
