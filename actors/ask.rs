@@ -352,3 +352,15 @@ asks! {
     /// [`Kms::activity`].
     DescribeActivity {} -> Activity = |_m, kms| Answer::Now(Ok(kms.activity()));
 }
+
+#[cfg(feature = "vault")]
+asks! {
+    /// [`Kms::rotate_credentials`].
+    RotateCredentials {
+        /// Whether the token before is revoked.
+        revoke_old: bool,
+    } -> crate::status::RotationReport = |m, kms| {
+        let revoke_old = m.revoke_old;
+        later!(kms, |kms| kms.rotate_credentials(revoke_old))
+    };
+}

@@ -19,6 +19,7 @@
 //! |---|---|---|---|---|
 //! | [`reaper`] | control | what is due by a clock | timers, a key that changed | backend |
 //! | [`backend`] | backend | the open store, its key table, changes | keys' changes, use counts, load, close | reaper, audit |
+//! | `credentials` | backend | the Vault identity: login, renewal, rotation | a store that opens or closes, rejected tokens, rotate, timers | whoever asked; calls, by the slot of the token |
 //! | [`audit`] | audit | the rounds that collect records | rings | the writer's thread |
 //! | [`meter`] | control | when metrics are told | timers | nobody |
 //! | [`lifecycle`] | control | the state machine, the gate's lever | start, stop, freeze, built, quiet | backend; all, by the gate |
@@ -27,6 +28,8 @@
 pub(crate) mod ask;
 pub(crate) mod audit;
 pub(crate) mod backend;
+#[cfg(feature = "vault")]
+pub(crate) mod credentials;
 pub(crate) mod lifecycle;
 pub(crate) mod meter;
 pub(crate) mod port;

@@ -4,9 +4,15 @@
 //! that it may have been. *Domain*: what the key, the envelope, the keystore or the object said.
 //! No error carries a secret, a context value or an id that its receiver did not send.
 
+mod credential;
+mod vault;
+
 use core::fmt;
 use core::time::Duration;
 use std::path::PathBuf;
+
+pub use self::credential::CredentialError;
+pub use self::vault::VaultError;
 
 /// Anything that a call of the engine can answer with instead of a result.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +51,9 @@ pub enum Error {
     /// The host called with arguments that no input of others can cause.
     #[error("wrong use of the interface: {0}")]
     ApiMisuse(&'static str),
+    /// Vault did not do it, or cannot be reached.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The system gives no random bytes: no key can be made.
     #[error("the system gives no random bytes")]
     Randomness,
@@ -68,6 +77,7 @@ impl Error {
             Self::Lifecycle(error) => Self::Lifecycle(error.clone()),
             Self::AuditField(error) => Self::AuditField(*error),
             Self::ApiMisuse(why) => Self::ApiMisuse(why),
+            Self::Vault(error) => Self::Vault(*error),
             Self::Randomness => Self::Randomness,
             Self::Unreachable(why) => Self::Unreachable(why),
         }
@@ -164,6 +174,9 @@ pub enum KeyError {
     /// There is a key, or the tombstone of one, with this id.
     #[error("a key with this id exists")]
     AlreadyExists,
+    /// The key's material or record is missing, or was changed, in its store (guarantee 8).
+    #[error("the key is damaged in its store and not used: it {0}")]
+    Damaged(&'static str),
     /// The key is disabled.
     #[error("the key is disabled")]
     Disabled,

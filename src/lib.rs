@@ -111,8 +111,10 @@
 //!
 //! # Features
 //!
-//! `local` is the keystore in a directory. `prometheus` renders metrics as text that Prometheus
-//! reads. `cli`, the default, is the program `portcullis` and includes the first. A host takes `default-features = false, features = ["local"]`. Features add
+//! `local` is the keystore in a directory. `vault` keeps master keys in HashiCorp Vault or OpenBao,
+//! and alone brings an HTTP client. `prometheus` renders metrics as text that Prometheus reads.
+//! `cli`, the default, is the program `portcullis` and includes the first two. A host takes
+//! `default-features = false, features = ["local"]`. Features add
 //! interface; none changes what a call does.
 //!
 //! # Where to go on
@@ -167,6 +169,8 @@ pub use secret::alloc::WipingAlloc;
 
 /// Messages that an engine answers: see [`Ask`].
 pub mod messages {
+    #[cfg(feature = "vault")]
+    pub use crate::actors::ask::RotateCredentials;
     pub use crate::actors::ask::{
         ChangeKey, ConfigureEngine, CreateKey, DecryptDataKey, DescribeActivity, DescribeEngine,
         DescribeKey, DescribeKeyVersions, FreezeEngine, GenerateDataKey,
@@ -202,6 +206,16 @@ pub mod keystore {
     pub use crate::backend::local::{
         Anchor, AnchorStore, InitOptions, KeystoreId, KeystoreInfo, LocalConfig, Mark, RootKey,
         accept_rollback, change_root_key, create_root_key_file, init, inspect, set_anchor,
+    };
+}
+
+/// Master keys in HashiCorp Vault or OpenBao: where it is, who the engine is to it, what it needs.
+#[cfg(feature = "vault")]
+pub mod vault {
+    pub use crate::backend::vault::{
+        AppRole, BreakerLimits, ClientCertificate, Kubernetes, LoginLimits, NodeHealth,
+        RetryLimits, SecretId, SecretSource, VaultAuth, VaultConfig, VaultEngine, health, init,
+        least_policy,
     };
 }
 

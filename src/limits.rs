@@ -177,6 +177,94 @@ pub const OBJECT_THREADS_MAX: usize = 256;
 /// Plaintext bytes in a chunk of a sealed object (c2sp.org/chunked-encryption).
 pub const CHUNK_BYTES: usize = 16 * 1024;
 
+/// How often the engine looks for what other nodes have changed in Vault, unless told otherwise:
+/// one request a key. A disabled key is noticed after this long at most.
+pub const VAULT_STATE_REFRESH: Duration = Duration::from_secs(10);
+
+/// How long a connection to Vault may take unless told otherwise.
+pub const VAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long one request to Vault may take unless told otherwise.
+pub const VAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests to Vault under way at once unless told otherwise. Each may hold a connection.
+pub const VAULT_IN_FLIGHT: usize = 64;
+
+/// Largest answer of Vault in bytes: a listing of [`KEYS_MAX`] names does not fit, one of 60,000
+/// does; a key's state is under 1 MiB, Vault's own limit.
+pub const VAULT_BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Longest token or other secret for a login in bytes. Vault's tokens are under 300; a Kubernetes
+/// service account's is about a thousand.
+pub const VAULT_SECRET_BYTES_MAX: usize = 16 << 10;
+
+/// Looks for single keys that are unknown here between two looks for all: whoever sends envelopes
+/// of made-up keys does not decide how often the store is asked.
+pub const LOOKS_PER_ROUND: u32 = 256;
+
+/// How often a change in Vault begins anew because somebody else changed the same key in between.
+pub const VAULT_CONFLICTS_MAX: u32 = 8;
+
+/// Reads of keys under way at once while a store in Vault is opened or looked at.
+pub const VAULT_READS_AT_ONCE: usize = 16;
+
+/// Calls to Vault that wait for their turn, for a pause or for a login at once unless told
+/// otherwise; more are refused with a hint.
+pub const VAULT_WAITING: usize = 1024;
+
+/// How long one call to Vault may take unless told otherwise, all attempts, pauses and waiting for
+/// a login together. An election among Vault's nodes takes about ten seconds.
+pub const VAULT_CALL_DEADLINE: Duration = Duration::from_secs(25);
+
+/// First pause before a call to Vault is repeated, and longest, before jitter.
+pub const VAULT_RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Longest pause before a call to Vault is repeated. A Vault that is back is noticed by then.
+pub const VAULT_RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Attempts of one call to Vault. The deadline ends most calls before.
+pub const VAULT_ATTEMPTS_MAX: u32 = 32;
+
+/// Failures in a row that open the breaker unless told otherwise.
+pub const VAULT_BREAKER_FAILURES: u32 = 10;
+
+/// First pause of the breaker: an election must not be slept through.
+pub const VAULT_BREAKER_PAUSE_MIN: Duration = Duration::from_millis(250);
+
+/// Longest pause of the breaker.
+pub const VAULT_BREAKER_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Least interval between two logins that nobody ordered, unless told otherwise.
+pub const VAULT_LOGIN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a start goes on trying to log in to a Vault that does not answer, or has no leader.
+pub const VAULT_ENROLL_PATIENCE: Duration = Duration::from_secs(12);
+
+/// First pause after a login or renewal that failed.
+pub const VAULT_LOGIN_RETRY_MIN: Duration = Duration::from_millis(250);
+
+/// Longest pause after logins or renewals that failed, unless told otherwise.
+pub const VAULT_LOGIN_RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// How often the file or variable of a secret for Vault is looked at.
+pub const VAULT_SOURCE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long it is remembered that a policy forbids a request: so often at most is a token looked up
+/// because of it.
+pub const VAULT_FORBIDDEN_MEMORY: Duration = Duration::from_secs(5);
+
+/// Forbidden requests that are remembered. Others cost a lookup each, one at a time.
+pub const VAULT_FORBIDDEN_MEMORY_MAX: usize = 1024;
+
+/// How long a stop waits until a token is revoked, where that is asked for.
+pub const VAULT_REVOKE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Uses left in a secret id from which on operators are warned.
+pub const SECRET_ID_USES_LOW: u64 = 10;
+
+/// Seconds left in a secret id from which on operators are warned: a day.
+pub const SECRET_ID_SECONDS_LOW: u64 = 24 * 60 * 60;
+
 /// Highest number of a part of an upload, as in S3.
 pub const PART_NUMBER_MAX: u16 = 10_000;
 

@@ -133,6 +133,106 @@ pub struct Status {
     /// Whether the reaper holds deletions because the wall clock jumped: since it was first seen,
     /// over stops and failures, until a [`start`](crate::Kms::start).
     pub clock_jump: bool,
+    /// The connection to Vault, while there is one.
+    pub vault: Option<VaultStatus>,
+}
+
+/// The connection to Vault at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct VaultStatus {
+    /// Who the engine is to Vault.
+    pub identity: IdentityStatus,
+    /// Whether calls are made.
+    pub breaker: BreakerState,
+    /// When the next call is made, while none is.
+    pub breaker_retry_in: Option<Duration>,
+    /// Requests that Vault has not answered yet.
+    pub in_flight: usize,
+    /// Calls that wait: for their turn, for a pause, for a login.
+    pub waiting: usize,
+}
+
+/// Whether calls to Vault are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// They are.
+    Closed,
+    /// One is, to see whether Vault is back.
+    HalfOpen,
+    /// None is, for a while.
+    Open,
+}
+
+/// Who the engine is to Vault, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct IdentityStatus {
+    /// How it logs in.
+    pub method: &'static str,
+    /// How it stands.
+    pub health: IdentityHealth,
+    /// How long the token in force lasts: then operations fail, unless a renewal or a login has
+    /// succeeded before. `None` if it does not end.
+    pub lock_out_in: Option<Duration>,
+    /// When the next renewal or login is tried.
+    pub next_attempt_in: Option<Duration>,
+    /// The word for what went wrong last, since it last went right.
+    pub fault: Option<&'static str>,
+    /// What will go wrong unless somebody does something.
+    pub warning: Option<IdentityWarning>,
+    /// Whether a token that was revoked can be told from a policy that forbids; if not, the policy
+    /// lacks `auth/token/lookup-self`.
+    pub tells_rejections_apart: bool,
+    /// Logins that succeeded.
+    pub logins: u64,
+    /// Logins that failed.
+    pub logins_failed: u64,
+    /// Renewals that succeeded.
+    pub renewals: u64,
+    /// Renewals that failed.
+    pub renewals_failed: u64,
+    /// Requests that Vault answered with 403.
+    pub rejected: u64,
+    /// Of those, the ones that a policy forbids.
+    pub forbidden: u64,
+}
+
+/// How an identity stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IdentityHealth {
+    /// It holds a token, and nothing speaks against the next.
+    Healthy,
+    /// There is no valid token.
+    LockedOut,
+    /// It holds a token, and getting the next one failed or will.
+    Warned,
+}
+
+/// A warning: the identity works, and will not for ever unless somebody does something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IdentityWarning {
+    /// So many logins are left in the secret id before the one that is kept.
+    SecretIdUses(u64),
+    /// The secret id ends soon: this many seconds after the last login.
+    SecretIdEnds(u64),
+    /// The token cannot be renewed, and only its source can give another.
+    TokenNotRenewable,
+}
+
+/// What a rotation of the credentials came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct RotationReport {
+    /// Whether the token that was replaced is revoked; `None` where that was not asked for. It is
+    /// revoked once the last request that carries it has ended.
+    pub revoked: Option<bool>,
 }
 
 /// What a start or a reconfiguration came to.

@@ -1,24 +1,31 @@
 //! The backend actor: its changes, one after the other, and its end.
 
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
+use actix::{
+    Actor, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, SpawnHandle, WrapFuture,
+};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::candidate::Succession;
 use super::messages::{Candidate, Close, Mutate, MutationReport, Settle};
 use super::mutation::{self, Away, Done, Job, Kind, Returned};
+use super::remote::UnderWay;
 use super::state::{Directory, Queue};
 use crate::actors::audit::Trail;
 use crate::actors::port::{Begun, Delivery, Port};
 use crate::actors::reaper::{KeyChanged, Reaper};
 use crate::actors::watch::Obituary;
-use crate::backend::{Backend, BackendKind, Capabilities};
+use crate::backend::{Backend, BackendKind, Capabilities, Means, Remote, Watcher};
 use crate::config::Config;
 use crate::error::{Error, Refused};
+use crate::key::KeyRecord;
 use crate::key::table::KeyTable;
 use crate::limits::REBUILD_BACKOFF_MIN;
 use crate::plane::Plane;
@@ -27,6 +34,7 @@ use crate::plane::Plane;
 pub(crate) struct BackendActor {
     pub(super) plane: Arc<Plane>,
     pub(super) trail: Trail,
+    pub(super) means: Means,
     reaper: Port<Reaper>,
     pub(super) adopted: Adopted,
     pub(super) live: Option<Live>,
@@ -35,8 +43,16 @@ pub(crate) struct BackendActor {
     pub(super) queue: Queue<Job>,
     /// Whether a backend is away with a change.
     pub(super) busy: bool,
+    /// What ends that change without its outcome: a close does not wait for a store elsewhere.
+    cut_off: Option<oneshot::Sender<()>>,
     settling: Vec<oneshot::Sender<Result<(), Error>>>,
     closing: Vec<oneshot::Sender<Result<(), Error>>>,
+    /// Calls that use keys beyond this process.
+    pub(super) under_way: UnderWay,
+    /// The next look for others' changes.
+    pub(super) watching: Option<SpawnHandle>,
+    /// Looks for unknown keys since the last one for all.
+    pub(super) looks: u32,
     pub(super) obituary: Obituary,
 }
 
@@ -58,8 +74,12 @@ pub(super) struct Live {
     pub(super) keys: Arc<KeyTable>,
     pub(super) directory: Directory,
     pub(super) config: Arc<Config>,
-    kind: BackendKind,
+    pub(super) kind: BackendKind,
     capabilities: Capabilities,
+    pub(super) remote: Option<Arc<dyn Remote>>,
+    pub(super) watcher: Option<Watcher>,
+    /// What looks found while the backend was away.
+    pub(super) found: Vec<Arc<KeyRecord>>,
 }
 
 impl BackendActor {
@@ -68,6 +88,7 @@ impl BackendActor {
     pub(crate) fn new(
         plane: Arc<Plane>,
         trail: Trail,
+        means: Means,
         reaper: Port<Reaper>,
         adopted: Adopted,
         obituary: Obituary,
@@ -75,6 +96,7 @@ impl BackendActor {
         Self {
             plane,
             trail,
+            means,
             reaper,
             adopted,
             live: None,
@@ -82,8 +104,12 @@ impl BackendActor {
             succession: Succession::default(),
             queue: Queue::new(),
             busy: false,
+            cut_off: None,
             settling: Vec::new(),
             closing: Vec::new(),
+            under_way: UnderWay::default(),
+            watching: None,
+            looks: 0,
             obituary,
         }
     }
@@ -141,9 +167,17 @@ impl BackendActor {
             let span = job.span();
             let (plane, trail) = (Arc::clone(&self.plane), self.trail.clone());
             let carried = mutation::carry_out(plane, trail, in_use, next, job);
-            let carried = carried.instrument(span);
+            let (cut_off, cut) = oneshot::channel();
+            self.cut_off = Some(cut_off);
+            let carried = unless_cut_off(carried.instrument(span), cut);
             let done = carried.into_actor(self).map(|done, actor, context| {
-                actor.came_back(done);
+                actor.cut_off = None;
+                match done {
+                    Some(done) => actor.came_back(done),
+                    // Its backend went with it, and with that went whoever asked: the outcome of
+                    // the change is unknown.
+                    None => actor.busy = false,
+                }
                 actor.advance(context);
             });
             context.spawn(done);
@@ -176,9 +210,16 @@ impl BackendActor {
             return;
         };
         live.backend = Some(backend);
+        let mut changed = live.publish_found();
+        if let Some(record) = &record
+            && live.publish(record)
+        {
+            changed.push(record.id.clone());
+        }
+        for changed in changed {
+            self.under_way.changed(&changed);
+        }
         let Some(record) = &record else { return };
-        live.keys.publish(record);
-        live.directory.put(record);
         if super::state::is_rotation_due(record, self.plane.clock.wall()) {
             // It looks by itself later, should it not hear this.
             let _ = self.reaper.tell(KeyChanged);
@@ -188,6 +229,7 @@ impl BackendActor {
     /// Closes what is open. Nothing is under way.
     pub(super) fn close_stores(&mut self) {
         self.refuse_queued(Refused::Draining);
+        self.under_way.close();
         self.adopted.set(None);
         for live in self.live.take().into_iter().chain(self.replaced.drain(..)) {
             live.keys.withdraw();
@@ -262,6 +304,9 @@ impl Live {
             config,
             kind: backend.kind(),
             capabilities: backend.capabilities(),
+            remote: backend.remote(),
+            watcher: backend.watcher(),
+            found: Vec::new(),
             backend: Some(backend),
         }
     }
@@ -286,6 +331,12 @@ impl Handler<Delivery<Close>> for BackendActor {
         let (done, answer) = oneshot::channel();
         self.closing.push(done);
         self.refuse_queued(Refused::Draining);
+        self.under_way.close();
+        if self.live.as_ref().is_some_and(|live| live.capabilities.shared)
+            && let Some(cut_off) = self.cut_off.take()
+        {
+            let _ = cut_off.send(());
+        }
         self.succession.abandon_all();
         self.advance(context);
         answered(begun, answer)
@@ -320,6 +371,22 @@ impl Handler<Delivery<Mutate>> for BackendActor {
         self.enqueue(context, Job { id, mutation, kind: Kind::Asked { caller, span, done } });
         answered(begun, answer)
     }
+}
+
+/// What `work` comes to; `None` if it was cut off before.
+async fn unless_cut_off<T>(work: impl Future<Output = T>, cut: oneshot::Receiver<()>) -> Option<T> {
+    let cut = async {
+        if cut.await.is_err() {
+            // Nobody will cut it off any more.
+            core::future::pending::<()>().await;
+        }
+    };
+    let (mut work, mut cut) = (pin!(work), pin!(cut));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => cut.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// The answer that somebody will send, holding the message's place until then.

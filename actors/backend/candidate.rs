@@ -202,9 +202,9 @@ impl BackendActor {
     pub(super) fn open_again(&mut self, context: &mut Context<Self>, in_use: InUse) {
         let abandoned = Arc::<AtomicBool>::default();
         let InUse { config, keys } = in_use;
-        let random = Arc::clone(&self.plane.random);
         let kind = config.backend.kind();
-        let work = backend::open(config.backend.clone(), random, Arc::clone(&abandoned));
+        let work =
+            backend::open(config.backend.clone(), self.means.clone(), Arc::clone(&abandoned));
         let work =
             work.map(|backend| Opened::Store(Box::new(Live::new(backend, Some(keys), config))));
         self.open(context, Purpose::Again, work, abandoned, kind);
@@ -235,7 +235,7 @@ impl BackendActor {
             }
             Some(_) | None => {
                 let config = Arc::clone(&config);
-                backend::open(backend, Arc::clone(&self.plane.random), Arc::clone(&abandoned))
+                backend::open(backend, self.means.clone(), Arc::clone(&abandoned))
                     .map(|backend| Opened::Store(Box::new(Live::new(backend, None, config))))
             }
         };
@@ -293,6 +293,7 @@ impl BackendActor {
                     }
                 }
                 self.live = Some(*live);
+                self.watch(context);
             }
             (Purpose::Again, Ok(Opened::Shared)) => {}
             (Purpose::Again, Err(error)) => {
@@ -436,7 +437,7 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
 impl Handler<Delivery<Adopt>> for BackendActor {
     type Result = Result<(), Error>;
 
-    fn handle(&mut self, delivery: Delivery<Adopt>, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, delivery: Delivery<Adopt>, context: &mut Context<Self>) -> Self::Result {
         let (Adopt { attempt }, _begun) = delivery.begin()?;
         let ready = &mut self.succession.ready;
         let Some(Ready { live, config, .. }) = ready.take_if(|ready| ready.attempt == attempt)
@@ -451,6 +452,7 @@ impl Handler<Delivery<Adopt>> for BackendActor {
         let in_use =
             |live: &Live| InUse { config: Arc::clone(&live.config), keys: Arc::clone(&live.keys) };
         self.adopted.set(self.live.as_ref().map(in_use));
+        self.watch(context);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::key::table::KeyTable;
 use crate::key::{KeyDescription, KeyId, KeyPage, Mutation, VersionDescription};
+use crate::plane::remote::{Given, Held};
 
 // ---- Said by the lifecycle actor ----
 
@@ -95,6 +96,23 @@ pub(crate) struct ReserveUses {
     pub(crate) id: KeyId,
     /// Who waits for it.
     pub(crate) errand: Errand,
+}
+
+/// Uses a key where it is, or looks for it. A wrap that is lost has drawn a use, no more.
+#[derive(Message)]
+#[rtype(result = "Result<Given, Error>")]
+pub(crate) struct UseRemote(pub(crate) Work);
+
+/// What is done with a key beyond this process. It carries leases, never key bytes.
+pub(crate) enum Work {
+    /// Wrap the data key on lease.
+    Wrap { key: KeyId, held: Held, context: [u8; 32] },
+    /// Unwrap the token.
+    Unwrap { key: KeyId, token: Box<[u8]>, context: [u8; 32] },
+    /// Wrap what is in the token under the current version.
+    Rewrap { key: KeyId, token: Box<[u8]>, context: [u8; 32] },
+    /// Look whether others have made the key, or a version of it.
+    Look { key: KeyId },
 }
 
 /// Describes one key.

@@ -17,6 +17,7 @@ mod candidate;
 mod messages;
 mod mutation;
 mod reads;
+mod remote;
 mod state;
 mod supply;
 mod uses;
@@ -25,6 +26,6 @@ pub(crate) use actor::{Adopted, BackendActor};
 pub use messages::MutationReport;
 pub(crate) use messages::{
     Abandon, Adopt, Candidate, Close, CloseReplaced, Describe, DescribeVersions, Due, List, Mutate,
-    OpenCandidate, Settle,
+    OpenCandidate, Settle, UseRemote, Work,
 };
 pub(crate) use supply::Supplies;

@@ -148,8 +148,8 @@ pub(super) async fn carry_out(
         }
         Err(error) => Err(error),
     };
-    let changed = result.as_ref().ok().filter(|mutated| mutated.changed);
-    let record = changed.map(|mutated| Arc::clone(&mutated.record));
+    // Unchanged too: others may have changed it before.
+    let record = result.as_ref().ok().map(|mutated| Arc::clone(&mutated.record));
     let brake = Brake::of(&job, record.as_ref());
     let in_use = Returned { keys, backend, record };
     let mut next = next.map(|Away { keys, backend }| Returned { keys, backend, record: None });

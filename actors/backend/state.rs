@@ -23,6 +23,11 @@ impl Directory {
         Self { keys: records.clone() }
     }
 
+    /// All of them, as they are now.
+    pub(super) fn all(&self) -> BTreeMap<KeyId, Arc<KeyRecord>> {
+        self.keys.clone()
+    }
+
     pub(super) fn put(&mut self, record: &Arc<KeyRecord>) {
         self.keys.insert(record.id.clone(), Arc::clone(record));
     }

@@ -115,7 +115,7 @@ impl From<&Error> for ErrorClass {
             Error::Keystore(error) => Self::from(error),
             Error::Config(_) => Self::InvalidConfiguration,
             Error::Lifecycle(_) => Self::InvalidState,
-            Error::Randomness => Self::KeystoreUnavailable,
+            Error::Randomness | Error::Vault(_) => Self::KeystoreUnavailable,
             Error::Unreachable(_) => Self::Internal,
         }
     }
@@ -144,6 +144,7 @@ impl From<&KeyError> for ErrorClass {
     fn from(error: &KeyError) -> Self {
         match error {
             KeyError::AlreadyExists => Self::KeyAlreadyExists,
+            KeyError::Damaged(_) => Self::KeystoreIntegrity,
             KeyError::Disabled => Self::KeyDisabled,
             KeyError::Unsupported { .. } => Self::Unsupported,
             KeyError::CurrentVersion(_) | KeyError::InvalidState { .. } => Self::KeyInvalidState,

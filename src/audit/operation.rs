@@ -110,6 +110,8 @@ codes! {
         Thaw = 68 "thaw",
         /// A new configuration taken over while running.
         Reconfigure = 69 "reconfigure",
+        /// The credentials for the backend replaced.
+        RotateCredentials = 70 "rotate-credentials",
 
         /// Calls refused before they began, of one class and one second; the record's count says
         /// how many.

@@ -6,14 +6,17 @@
 //! uses them on the callers' threads.
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(feature = "local")]
 pub(crate) mod local;
 pub(crate) mod source;
 pub(crate) mod static_key;
+#[cfg(feature = "vault")]
+pub(crate) mod vault;
 
 use core::future::Future;
 use core::pin::Pin;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +26,8 @@ pub use self::static_key::StaticConfig;
 use crate::clock::WallTime;
 use crate::config::BackendConfig;
 use crate::error::Error;
-use crate::key::{KeyId, KeyRecord, Mutation};
+use crate::key::{KeyId, KeyRecord, KeyVersion, Mutation};
+use crate::secret::SecretBuffer;
 use crate::secret::random::RandomPool;
 
 /// A future that its actor awaits while it alone holds the backend.
@@ -53,6 +57,73 @@ pub(crate) trait Backend: Send {
         mutation: &'a Mutation,
         now: WallTime,
     ) -> BackendFuture<'a, Mutated>;
+
+    /// Where keys are used that are not in this process. `None` for backends that hold material.
+    fn remote(&self) -> Option<Arc<dyn Remote>> {
+        None
+    }
+
+    /// How others' changes are seen. `None` where there are no others.
+    fn watcher(&self) -> Option<Watcher> {
+        None
+    }
+
+    /// Takes over the keys that a look found; those that are to be published.
+    fn take_in(&mut self, found: Vec<Arc<KeyRecord>>) -> Vec<Arc<KeyRecord>> {
+        drop(found);
+        Vec::new()
+    }
+}
+
+/// Looks at a store that others change too, beside everything else that is done with it.
+#[derive(Clone)]
+pub(crate) struct Watcher {
+    pub(crate) look: Arc<dyn Look>,
+    /// How often.
+    pub(crate) every: Duration,
+}
+
+/// One look at a store.
+pub(crate) trait Look: Send + Sync {
+    /// The keys that are otherwise than in `known`: one key, or of all.
+    fn look(
+        self: Arc<Self>,
+        known: Known,
+        only: Option<KeyId>,
+    ) -> BackendFuture<'static, Vec<Arc<KeyRecord>>>;
+
+    /// What else is done now and then, and blocks for no longer than reading a small file.
+    fn refresh(&self);
+}
+
+/// The keys that are known, as they were last published.
+pub(crate) type Known = BTreeMap<KeyId, Arc<KeyRecord>>;
+
+/// Uses keys where they are.
+pub(crate) trait Remote: Send + Sync {
+    /// `data_key` wrapped under the current version of `key`: the backend's token, and the version.
+    fn wrap(
+        &self,
+        key: KeyId,
+        data_key: SecretBuffer,
+        context: [u8; 32],
+    ) -> BackendFuture<'static, (Box<[u8]>, KeyVersion)>;
+
+    /// The data key in `token`.
+    fn unwrap(
+        &self,
+        key: KeyId,
+        token: Box<[u8]>,
+        context: [u8; 32],
+    ) -> BackendFuture<'static, SecretBuffer>;
+
+    /// `token` under the current version of `key`; the data key is not seen.
+    fn rewrap(
+        &self,
+        key: KeyId,
+        token: Box<[u8]>,
+        context: [u8; 32],
+    ) -> BackendFuture<'static, (Box<[u8]>, KeyVersion)>;
 }
 
 /// Work that comes before a backend is in use, for its actor to have done beside its messages.
@@ -80,19 +151,39 @@ impl<T: 'static> Preparation<T> {
     }
 }
 
+/// What backends are opened with.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) random: Arc<RandomPool>,
+    /// Who logs in to Vault and stays so.
+    #[cfg(feature = "vault")]
+    pub(crate) identities: Arc<dyn vault::auth::Identities>,
+}
+
 /// Opens and probes the backend that `config` names. `abandoned` is looked at now and then: set, it
 /// ends the opening soon.
 pub(crate) fn open(
     config: BackendConfig,
-    random: Arc<RandomPool>,
+    means: Means,
     abandoned: Arc<AtomicBool>,
 ) -> Preparation<Box<dyn Backend>> {
+    let random = means.random;
     match config {
         #[cfg(feature = "local")]
         BackendConfig::Local(config) => Preparation::blocking(move || {
             let backend = local::LocalBackend::open(&config, random, &abandoned)?;
             Ok(Box::new(backend) as Box<dyn Backend>)
         }),
+        #[cfg(feature = "vault")]
+        BackendConfig::VaultKv2(config) => {
+            let open = vault::open(vault::VaultEngine::Kv2, config, random, means.identities);
+            Preparation::Awaited(Box::pin(open))
+        }
+        #[cfg(feature = "vault")]
+        BackendConfig::VaultTransit(config) => {
+            let open = vault::open(vault::VaultEngine::Transit, config, random, means.identities);
+            Preparation::Awaited(Box::pin(open))
+        }
         BackendConfig::Static(config) => {
             let _ = (random, abandoned);
             let open = move || static_key::StaticBackend::open(&config);
@@ -130,6 +221,10 @@ pub enum BackendKind {
     Local,
     /// One key from the environment or a file, read-only.
     Static,
+    /// Vault's KV engine, version 2: the engine holds the material while it runs.
+    VaultKv2,
+    /// Vault's Transit engine: the material never leaves Vault.
+    VaultTransit,
 }
 
 impl BackendKind {
@@ -139,6 +234,8 @@ impl BackendKind {
         match self {
             Self::Local => "local",
             Self::Static => "static",
+            Self::VaultKv2 => "vault-kv2",
+            Self::VaultTransit => "vault-transit",
         }
     }
 }
@@ -153,6 +250,8 @@ pub struct Capabilities {
     pub in_process: bool,
     /// Whether use counts survive a restart.
     pub durable_use_counts: bool,
+    /// Whether other engines may change the same keys: then this one looks now and then.
+    pub shared: bool,
     /// Which versions can be retired.
     pub retire_version: VersionReach,
     /// Which versions can be destroyed.
@@ -168,4 +267,7 @@ pub enum VersionReach {
     Nothing,
     /// Each one by itself.
     Any,
+    /// The oldest ones, from the first up to one below the current: what lies above another that is
+    /// not reached is not reached either.
+    PrefixBelowLatest,
 }

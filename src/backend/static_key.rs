@@ -63,6 +63,7 @@ impl StaticBackend {
             created: WallTime::default(),
             state: VersionState::Active,
             uses_reserved: 0,
+            grant: None,
             material: Some(Arc::new(material)),
         };
         let record = KeyRecord {
@@ -77,6 +78,8 @@ impl StaticBackend {
             },
             created: WallTime::default(),
             open_only: false,
+            damage: None,
+            revision: 0,
             versions: vec![Arc::new(version)],
         };
         Ok(Self { records: BTreeMap::from([(config.key.clone(), Arc::new(record))]) })
@@ -116,6 +119,7 @@ impl Backend for StaticBackend {
             mutable: false,
             in_process: true,
             durable_use_counts: false,
+            shared: false,
             retire_version: VersionReach::Nothing,
             destroy_version: VersionReach::Nothing,
         }

@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::files::{OpenArgs, SealArgs};
 use super::key::KeyCommand;
 use super::keystore::KeystoreCommand;
+use super::vault::VaultCommand;
 use crate::context::EncryptionContext;
 
 /// Seals files and manages the keys that do it.
@@ -93,6 +94,11 @@ pub(super) enum Command {
     /// Check a configuration file
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Say whether the keys can be reached, and how Vault is where they are there
+    Status,
+    /// What keys in Vault need
+    #[command(subcommand)]
+    Vault(VaultCommand),
 }
 
 /// A name and its value.
@@ -146,8 +152,8 @@ const OUTPUT: &str = "Output";
 const AFTER_HELP: &str = "\
 Exit codes:
   0 done              5 key         9 input or output   13 audit
-  1 internal error    6 envelope   10 keystore         129 SIGHUP
-  2 usage             7 context    11 configuration    130 SIGINT
+  1 internal error    6 envelope   10 keystore         14 vault
+  2 usage             7 context    11 configuration    129 SIGHUP, 130 SIGINT
   3 refused           8 object     12 lifecycle        141 output closed
   4 outcome unknown                                    143 SIGTERM
 

@@ -11,6 +11,7 @@ use super::patience::Patience;
 use super::place::Place;
 use super::setup;
 use super::show::{Show, fields};
+use super::vault;
 use crate::clock::{Clock, SystemClock, WallTime};
 use crate::config::DEFAULT_KEY;
 use crate::error::{KeystoreError, KeystoreProblem};
@@ -77,6 +78,10 @@ pub(super) async fn run(
     let info = match command {
         KeystoreCommand::Init { default_key, no_default_key } => {
             let default_key = (!no_default_key).then_some(default_key);
+            if let (Place::File(_), Ok((engine, config))) = (&place, place.vault()) {
+                let key = default_key.as_deref().map(KeyId::new).transpose()?;
+                return vault::make(engine, &config, key.as_ref(), show).await;
+            }
             make(&place, default_key.as_deref(), &mut patience, show).await?
         }
         KeystoreCommand::Info => {

@@ -45,6 +45,7 @@
 //! | 11 | `config` | the configuration file cannot be read or is not valid |
 //! | 12 | `lifecycle` | the engine's state does not allow it |
 //! | 13 | `audit` | the audit record cannot be made |
+//! | 14 | `vault` | Vault did not do it, or cannot be reached |
 //! | 129, 130, 143 | | ended by `SIGHUP`, `SIGINT` or `SIGTERM` |
 //! | 141 | | whoever read standard output went away |
 //!
@@ -68,11 +69,15 @@
 //! | `data-key decrypt` | `key`, `key_version`, `bytes`; `plaintext` with `--plaintext` |
 //! | `data-key rewrap` | `key`, `key_version`, `wrapped`, `changed` |
 //! | `keystore` | `id`, `directory`, `created`, `generation`, `keys`, `anchored` |
+//! | `keystore init` in Vault | `backend`, `kv_mount`, `key_prefix`, `default_key` |
 //! | `config check` | `file`, `valid`: true |
+//! | `status` | `backend`, `running`, `keys`, `default_key`, `nodes` (each `address`, `health`), `vault` (identity, breaker) |
+//! | `vault policy` | `policy` |
 //!
 //! A key is `id`, `description`, `tags`, `state` (`enabled`, `disabled`, `pending-deletion`,
 //! `destroyed`), `deletion` (a time or null), `policy` (`allow_decrypt_when_disabled`,
-//! `rotate_after`, `rotate_at_uses`), `created`, `open_only`, `current_version`. Where the sealed
+//! `rotate_after`, `rotate_at_uses`), `created`, `open_only`, `current_version`, and `damage` where
+//! its store has lost or changed it. Where the sealed
 //! bytes or the plaintext go to standard output, the object goes to standard error.
 //!
 //! # Secrets
@@ -93,7 +98,9 @@ mod session;
 mod setup;
 mod show;
 mod signals;
+mod status;
 mod user;
+mod vault;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -139,6 +146,8 @@ fn run(args: Args, show: &Show) -> Result<(), Failure> {
             Command::DataKey(command) => data_key::run(&global, command, show).await,
             Command::Keystore(command) => keystore::run(&global, command, show).await,
             Command::Config(command) => config::run(&global, command, show),
+            Command::Status => status::run(&global, show).await,
+            Command::Vault(command) => vault::run(&global, &command, show),
         }
     })
 }

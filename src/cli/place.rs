@@ -7,6 +7,7 @@ use super::args::Global;
 use super::failure::{Failure, Family};
 use crate::config::{BackendConfig, Config};
 use crate::keystore::{Anchor, LocalConfig, RootKey};
+use crate::vault::{VaultConfig, VaultEngine};
 
 /// Where the keys are.
 #[derive(Debug)]
@@ -54,11 +55,24 @@ impl Place {
         }
     }
 
+    /// The place in Vault.
+    pub(super) fn vault(&self) -> Result<(VaultEngine, VaultConfig), Failure> {
+        match self.config()?.backend {
+            BackendConfig::VaultKv2(vault) => Ok((VaultEngine::Kv2, vault)),
+            BackendConfig::VaultTransit(vault) => Ok((VaultEngine::Transit, vault)),
+            BackendConfig::Local(_) | BackendConfig::Static(_) => {
+                Err(Failure::usage("the configuration names no Vault: give one with --config"))
+            }
+        }
+    }
+
     /// The local keystore, for what is done to one as a whole.
     pub(super) fn local(&self) -> Result<LocalConfig, Failure> {
         match self.config()?.backend {
             BackendConfig::Local(local) => Ok(local),
-            BackendConfig::Static(_) => {
+            BackendConfig::Static(_)
+            | BackendConfig::VaultKv2(_)
+            | BackendConfig::VaultTransit(_) => {
                 Err(Failure::usage("the configuration names no local keystore"))
             }
         }

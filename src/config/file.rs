@@ -3,6 +3,9 @@
 //! Unknown fields, wrong types, values out of range and secrets written out are refused, each with
 //! its line and full name, none with its value. Paths are taken relative to the file's directory.
 
+#[cfg(feature = "vault")]
+mod vault;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -125,6 +128,8 @@ impl Walk<'_> {
             (None, BackendConfig::Static(only)) => config.default_key = Some(only.key.clone()),
             #[cfg(feature = "local")]
             (None, BackendConfig::Local(_)) => {}
+            #[cfg(feature = "vault")]
+            (None, BackendConfig::VaultKv2(_) | BackendConfig::VaultTransit(_)) => {}
         }
         config.audit = audit;
         config.host = host;
@@ -169,25 +174,34 @@ impl Walk<'_> {
 
     fn backend(&mut self, root: Section<'_>) -> Option<BackendConfig> {
         let Some(section) = self.section(root, "backend", "backend") else {
-            self.problem(None, "backend", "is missing: name a kind, `local` or `static`");
+            self.problem(
+                None,
+                "backend",
+                "is missing: name a kind, `local`, `static`, `vault-kv2` or `vault-transit`",
+            );
             return None;
         };
-        self.only(section, &["kind", "local", "static"]);
+        self.only(section, &["kind", "local", "static", "vault"]);
         let kind = section.find("kind");
         let at = kind.map(|kind| kind.span().start);
         match self.string(section, "kind").as_deref() {
             Some("local") => self.local(section),
             Some("static") => self.fixed(section),
+            #[cfg(feature = "vault")]
+            Some("vault-kv2") => self.vault(section).map(BackendConfig::VaultKv2),
+            #[cfg(feature = "vault")]
+            Some("vault-transit") => self.vault(section).map(BackendConfig::VaultTransit),
+            #[cfg(not(feature = "vault"))]
             Some("vault-kv2" | "vault-transit") => {
-                self.problem(at, "backend.kind", "is not in this release: use `local` or `static`");
+                self.problem(at, "backend.kind", "`vault-..` is not in this build");
                 None
             }
             Some(_) => {
-                self.problem(at, "backend.kind", "is not a backend: use `local` or `static`");
+                self.problem(at, "backend.kind", &format!("is not a backend: use {KINDS}"));
                 None
             }
             None if kind.is_none() => {
-                self.problem(None, "backend.kind", "is missing: use `local` or `static`");
+                self.problem(None, "backend.kind", &format!("is missing: use {KINDS}"));
                 None
             }
             None => None,
@@ -449,6 +463,8 @@ fn distance(known: &str, given: &str) -> usize {
     }
     row.last().copied().unwrap_or(usize::MAX)
 }
+
+const KINDS: &str = "`local`, `static`, `vault-kv2` or `vault-transit`";
 
 #[cfg(feature = "local")]
 const ROOT_KEY_SOURCES: &[&str] = &["file", "env", "passphrase_env", "credential"];

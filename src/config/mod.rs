@@ -10,6 +10,8 @@ use crate::audit::Release;
 use crate::backend::local::LocalConfig;
 use crate::backend::BackendKind;
 use crate::backend::static_key::StaticConfig;
+#[cfg(feature = "vault")]
+use crate::backend::vault::VaultConfig;
 use crate::error::ConfigErrors;
 use crate::key::KeyId;
 use crate::limits::{OBJECT_THREADS_DEFAULT_MAX, OBJECT_THREADS_MAX};
@@ -52,6 +54,10 @@ impl Config {
             let problem = "is set, and the system does not let this process lock memory: raise \
                            RLIMIT_MEMLOCK (ulimit -l; systemd: LimitMEMLOCK=)";
             return Err(ConfigErrors::of("host.require_locked_memory", problem));
+        }
+        #[cfg(feature = "vault")]
+        if let BackendConfig::VaultKv2(vault) | BackendConfig::VaultTransit(vault) = &self.backend {
+            vault.check(self.profile == Profile::Development)?;
         }
         Ok(())
     }
@@ -112,6 +118,12 @@ pub enum BackendConfig {
     Local(LocalConfig),
     /// One key, from the environment or a file.
     Static(StaticConfig),
+    /// In Vault's KV engine, version 2.
+    #[cfg(feature = "vault")]
+    VaultKv2(VaultConfig),
+    /// In Vault's Transit engine, with their state in its KV engine.
+    #[cfg(feature = "vault")]
+    VaultTransit(VaultConfig),
 }
 
 impl BackendConfig {
@@ -121,6 +133,10 @@ impl BackendConfig {
             #[cfg(feature = "local")]
             Self::Local(_) => BackendKind::Local,
             Self::Static(_) => BackendKind::Static,
+            #[cfg(feature = "vault")]
+            Self::VaultKv2(_) => BackendKind::VaultKv2,
+            #[cfg(feature = "vault")]
+            Self::VaultTransit(_) => BackendKind::VaultTransit,
         }
     }
 
@@ -130,6 +146,8 @@ impl BackendConfig {
             #[cfg(feature = "local")]
             Self::Local(config) => config.root_key.is_handed_in(),
             Self::Static(config) => config.source.is_handed_in(),
+            #[cfg(feature = "vault")]
+            Self::VaultKv2(config) | Self::VaultTransit(config) => config.auth.is_handed_in(),
         }
     }
 
@@ -138,7 +156,8 @@ impl BackendConfig {
         match (self, other) {
             #[cfg(feature = "local")]
             (Self::Local(this), Self::Local(other)) => same_path(&this.directory, &other.directory),
-            // Reading a static key again costs nothing, and finds a new one.
+            // Reading a static key again costs nothing, and finds a new one. A store in Vault has
+            // other users anyway: it is opened beside, over the connection that is wanted now.
             (_, _) => false,
         }
     }

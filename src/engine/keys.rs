@@ -7,7 +7,9 @@ use tracing::Instrument;
 use tracing::instrument::Instrumented;
 
 use super::{DataKey, GeneratedDataKey, Kms, Shared};
-use crate::actors::backend::{Describe, DescribeVersions, List, Mutate, MutationReport};
+use crate::actors::backend::{
+    Describe, DescribeVersions, List, Mutate, MutationReport, UseRemote, Work,
+};
 use crate::audit::Ticket;
 use crate::context::{ContextKind, EncryptionContext};
 use crate::envelope::{DataKeySpec, Purpose, WrappedKey};
@@ -17,6 +19,7 @@ use crate::key::{
     VersionDescription,
 };
 use crate::limits::{ASK_DEADLINE, AUDIT_DEADLINE};
+use crate::plane::remote::{Given, Wanted};
 use crate::plane::stream::OBJECT_FIELDS;
 use crate::plane::{Call, NeedsHop, TryError};
 use crate::trace;
@@ -361,16 +364,27 @@ impl Kms {
     pub(super) async fn attempt<R>(
         &self,
         key: Option<&KeyId>,
+        work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
+    ) -> Result<(R, Option<Ticket>), Error> {
+        self.attempt_as(|| Call::new(&self.caller, true), key, work).await
+    }
+
+    /// [`Self::attempt`] of calls that are made as `call` says.
+    pub(super) async fn attempt_as<'k, R>(
+        &'k self,
+        new_call: impl Fn() -> Call<'k>,
+        key: Option<&KeyId>,
         mut work: impl FnMut(&Call<'_>) -> Result<R, TryError>,
     ) -> Result<(R, Option<Ticket>), Error> {
-        let mut supplied = 0;
+        let (mut supplied, mut asked) = (0, 0);
         let mut waited = Duration::ZERO;
+        let mut given = None;
         loop {
-            let (result, unwritten) = {
-                let call = Call::new(&self.caller, true);
+            let (result, unwritten, wanted) = {
+                let call = new_call().with(given.take());
                 let result = work(&call);
                 self.heed(&call, key);
-                (result, call.unwritten())
+                (result, call.unwritten(), call.wanted())
             };
             match (result, key) {
                 (Ok(result), _) => return Ok((result, unwritten)),
@@ -383,6 +397,14 @@ impl Kms {
                     let supplied = span.in_scope(|| self.shared.supplies.wait(key));
                     supplied.instrument(span).await?;
                 }
+                (Err(TryError::NeedsHop(NeedsHop::Backend | NeedsHop::KeyVersion)), _)
+                    if asked < ASKS_MAX =>
+                {
+                    asked += 1;
+                    let wanted =
+                        wanted.ok_or(Error::Unreachable("a section wants it does not say what"))?;
+                    given = Some(self.ask_backend(wanted).await?);
+                }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
                     let room = self.shared.trail.room();
                     waited += room.instrument(trace::wait(&self.caller, "audit-room")).await;
@@ -390,11 +412,23 @@ impl Kms {
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) => {
                     return Err(Refused::AuditUnavailable.into());
                 }
+                (Err(TryError::NeedsHop(NeedsHop::Backend | NeedsHop::KeyVersion)), _) => {
+                    let retry_after = BACKEND_RETRY;
+                    return Err(Refused::Full { limit: "changes of one key", retry_after }.into());
+                }
                 (Err(TryError::NeedsHop(NeedsHop::UseCounts | NeedsHop::DurableRecord)), _) => {
                     return Err(Error::Unreachable("a call went on needing what it was given"));
                 }
             }
         }
+    }
+
+    /// Has the backend do what a section wants, with no permit held.
+    async fn ask_backend(&self, wanted: Wanted) -> Result<Given, Error> {
+        let work = Work::of(wanted, &self.shared.plane);
+        let span = trace::wait(&self.caller, "backend");
+        let asked = span.in_scope(|| self.shared.ports.remote.ask(UseRemote(work), ASK_DEADLINE));
+        asked.instrument(span).await
     }
 
     /// Does what a section left to do for others.
@@ -437,3 +471,9 @@ pub struct Rewrapped {
 
 /// Blocks of use counts that one call may wait for: others may draw the first one empty.
 const SUPPLIES_MAX: u32 = 64;
+
+/// How often one call may ask the backend: the key may change while it answers.
+const ASKS_MAX: u32 = 8;
+
+/// When to try again where a key changed that often within one call.
+const BACKEND_RETRY: Duration = Duration::from_millis(100);

@@ -9,12 +9,18 @@ use tracing::Instrument;
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
 use crate::actors::reaper::AcceptClock;
+#[cfg(feature = "vault")]
+use crate::audit::ErrorClass;
 use crate::audit::{Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
+#[cfg(feature = "vault")]
+use crate::gate::stripe_of_thread;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
 use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
+#[cfg(feature = "vault")]
+use crate::status::{RotationReport, refusal};
 use crate::trace;
 
 impl Kms {
@@ -96,7 +102,17 @@ impl Kms {
         let stop = Stop { drain, shut, caller: self.caller.clone(), done };
         let span = trace::call(&self.caller, "stop");
         let told = span.in_scope(|| self.shared.ports.brake.tell(stop));
-        self.heard(told, answer, drain.saturating_add(ASK_DEADLINE)).instrument(span)
+        let stopped = self.heard(told, answer, drain.saturating_add(ASK_DEADLINE));
+        #[cfg(feature = "vault")]
+        let identities = self.shared.ports.identities.clone();
+        let settled = async move {
+            let report = stopped.await?;
+            // The backend has dismissed its identity; the token goes once no call carries it.
+            #[cfg(feature = "vault")]
+            identities.settle().await;
+            Ok(report)
+        };
+        settled.instrument(span)
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
@@ -158,6 +174,48 @@ impl Kms {
             self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
         };
         reconfigured.instrument(trace::call(&self.caller, "reconfigure")).await
+    }
+
+    /// Replaces the identity towards Vault by a new one, while everything goes on: a new login, or
+    /// the token's source read anew. No operation fails for it. With `revoke_old` the token before
+    /// is revoked once the last request that carries it has ended; the answer waits for that.
+    ///
+    /// # Errors
+    /// [`VaultError`](crate::error::VaultError) if there is no new token: the one before stays in
+    /// force. [`Refused`] unless the engine runs or is frozen. [`Error::ApiMisuse`] for a backend
+    /// that logs in nowhere.
+    #[cfg(feature = "vault")]
+    pub async fn rotate_credentials(&self, revoke_old: bool) -> Result<RotationReport, Error> {
+        let phase = self.shared.plane.status.load().phase;
+        match phase {
+            Phase::Running | Phase::Frozen(_) => {}
+            Phase::Draining
+            | Phase::Failed(_)
+            | Phase::NotConfigured
+            | Phase::Starting
+            | Phase::Stopped => return Err(refusal(phase.refusal_code()).into()),
+        }
+        let span = trace::call(&self.caller, "rotate-credentials");
+        let rotated = async {
+            self.intend(Operation::RotateCredentials).await?;
+            Ok::<_, Error>(self.shared.ports.identities.rotate(revoke_old).await)
+        };
+        let rotated = rotated.instrument(span).await?;
+        let outcome = match &rotated {
+            Ok(_) => Outcome::Succeeded,
+            Err(error) => Outcome::Failed(ErrorClass::from(error)),
+        };
+        let plane = &self.shared.plane;
+        plane.counts.ended(stripe_of_thread(), Operation::RotateCredentials, outcome);
+        let record = RecordRef {
+            stage: Stage::Outcome,
+            outcome,
+            generation: plane.status.load().generation,
+            ..RecordRef::event(&self.caller, Operation::RotateCredentials, plane.clock.wall())
+        };
+        // It only replaces what is in force by what is as good: done, it is not undone.
+        self.shared.trail.brake(&record).await;
+        rotated
     }
 
     /// The answer to a command that was `told` and is carried out whoever waits.

@@ -8,6 +8,8 @@ use crate::audit::{ErrorClass, SinkState};
 use crate::gate::Class;
 use crate::key::KeyState;
 use crate::metrics::{BackendCall, Round, Samples, blame, table};
+#[cfg(feature = "vault")]
+use crate::status::{BreakerState, IdentityHealth, VaultStatus};
 use crate::status::{Messages, Phase};
 
 impl Kms {
@@ -32,6 +34,8 @@ impl Shared {
             self.tell_backend(round);
             self.tell_actors(round);
             self.tell_audit(round);
+            #[cfg(feature = "vault")]
+            tell_vault(round, self.ports.identities.status().as_ref());
         });
     }
 
@@ -95,8 +99,8 @@ impl Shared {
         };
         // Those that an engine was reconfigured from have told what there was to tell.
         let backend = generation.backend.name();
-        for call in BackendCall::ALL {
-            let calls = self.plane.counts.calls(backend, call);
+        for call in BackendCall::made_to(generation.capabilities.in_process) {
+            let calls = self.plane.counts.calls(backend, *call);
             for (outcome, samples) in calls.by_outcome {
                 let labels = [backend, call.name(), outcome];
                 round.durations(&table::BACKEND_CALLS, labels, samples);
@@ -172,19 +176,60 @@ impl Lane {
 
 impl Ports {
     /// Every lane, in the order of the roster.
-    pub(super) fn lanes(&self) -> [Lane; 8] {
-        let Self { lifecycle, brake, backend, backend_brake, supply, audit, reaper, meter } = self;
-        [
-            Lane::of(lifecycle, true),
-            Lane::of(brake, false),
-            Lane::of(backend, true),
-            Lane::of(backend_brake, false),
-            Lane::of(supply, false),
-            Lane::of(audit, true),
-            Lane::of(reaper, true),
-            Lane::of(meter, true),
+    pub(super) fn lanes(&self) -> Vec<Lane> {
+        vec![
+            Lane::of(&self.lifecycle, true),
+            Lane::of(&self.brake, false),
+            Lane::of(&self.backend, true),
+            Lane::of(&self.backend_brake, false),
+            Lane::of(&self.supply, false),
+            Lane::of(&self.remote, false),
+            #[cfg(feature = "vault")]
+            Lane::of(self.identities.port(), true),
+            #[cfg(feature = "vault")]
+            Lane::of(self.identities.control(), false),
+            Lane::of(&self.audit, true),
+            Lane::of(&self.reaper, true),
+            Lane::of(&self.meter, true),
         ]
     }
+}
+
+/// Tells of the connection to Vault: where there is one, and after there was one that there is none.
+#[cfg(feature = "vault")]
+fn tell_vault(round: &mut Round<'_>, vault: Option<&VaultStatus>) {
+    if !round.remembers_vault(vault.is_some()) {
+        return;
+    }
+    let health = vault.map(|vault| match vault.identity.health {
+        IdentityHealth::Healthy => "healthy",
+        IdentityHealth::LockedOut => "locked-out",
+        IdentityHealth::Warned => "warned",
+    });
+    for label in ["healthy", "locked-out", "warned"] {
+        round.flag(&table::VAULT_IDENTITY, [label], health == Some(label));
+    }
+    let breaker = vault.map(|vault| match vault.breaker {
+        BreakerState::Closed => "closed",
+        BreakerState::HalfOpen => "half-open",
+        BreakerState::Open => "open",
+    });
+    for label in ["closed", "half-open", "open"] {
+        round.flag(&table::VAULT_BREAKER, [label], breaker == Some(label));
+    }
+    let lock_out = vault.and_then(|vault| vault.identity.lock_out_in);
+    let lock_out = lock_out.map_or(f64::NAN, |within| within.as_secs_f64());
+    round.gauge(&table::VAULT_LOCK_OUT, [], lock_out);
+    round.count(&table::VAULT_IN_FLIGHT, [], vault.map_or(0, |vault| vault.in_flight as u64));
+    round.count(&table::VAULT_WAITING, [], vault.map_or(0, |vault| vault.waiting as u64));
+    let Some(VaultStatus { identity, .. }) = vault else { return };
+    round.restarting(&table::VAULT_LOGINS, ["success"], identity.logins);
+    round.restarting(&table::VAULT_LOGINS, ["failure"], identity.logins_failed);
+    round.restarting(&table::VAULT_RENEWALS, ["success"], identity.renewals);
+    round.restarting(&table::VAULT_RENEWALS, ["failure"], identity.renewals_failed);
+    let by_token = identity.rejected.saturating_sub(identity.forbidden);
+    round.restarting(&table::VAULT_REJECTED, ["policy"], identity.forbidden);
+    round.restarting(&table::VAULT_REJECTED, ["token"], by_token);
 }
 
 fn ends(messages: &Messages) -> [(&'static str, u64); 6] {
@@ -197,3 +242,6 @@ fn ends(messages: &Messages) -> [(&'static str, u64); 6] {
         ("late", messages.refused_late),
     ]
 }
+
+#[cfg(all(test, feature = "vault"))]
+mod tests;

@@ -22,6 +22,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::actors::audit::{AuditActor, Trail};
 use crate::actors::backend::{Adopted, BackendActor, Close, Supplies};
+#[cfg(feature = "vault")]
+use crate::actors::credentials::{Credentials, Registry};
 use crate::actors::lifecycle::{ActorLost, Lifecycle, Numbers};
 use crate::actors::meter::Meter;
 use crate::actors::port::Port;
@@ -31,6 +33,7 @@ use crate::actors::watch::Watch;
 use crate::audit::{
     AuditBuffers, AuditSink, Caller, Operation, RecordRef, Writer, WriterCounts, WriterReport,
 };
+use crate::backend::Means;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{Error, LifecycleError};
@@ -87,7 +90,14 @@ impl Engine {
             lifecycle,
             backend_brake: backend.lane("backend brake", timer.clone()),
             supply: backend.lane("backend supply", timer.clone()),
+            remote: backend.lane("backend use", timer.clone()),
             backend,
+            #[cfg(feature = "vault")]
+            identities: {
+                let credentials = Port::new("credentials", timer.clone());
+                let control = credentials.lane("credentials control", timer.clone());
+                Registry::new(credentials, control, Arc::clone(&plane.clock))
+            },
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
             meter: Port::new("meter", timer.clone()),
@@ -146,12 +156,26 @@ impl Engine {
             move |obituary| Ok(AuditActor::new(Arc::clone(&p), Arc::clone(&rung), obituary));
         watch.keep(ports.audit.clone(), Place::Audit, build, lost.clone()).await?;
 
+        #[cfg(feature = "vault")]
+        {
+            let identities = ports.identities.clone();
+            let build = move |obituary| Ok(Credentials::new(identities.clone(), obituary));
+            let port = ports.identities.port().clone();
+            watch.keep(port, Place::Backend, build, lost.clone()).await?;
+        }
+
         let (p, t, reaper) = (Arc::clone(plane), trail.clone(), ports.reaper.clone());
         let adopted = Adopted::default();
+        let means = Means {
+            random: Arc::clone(&plane.random),
+            #[cfg(feature = "vault")]
+            identities: Arc::new(ports.identities.clone()),
+        };
         let in_use = adopted.clone();
         let build = move |obituary| {
             let (p, t) = (Arc::clone(&p), t.clone());
-            Ok(BackendActor::new(p, t, reaper.clone(), adopted.clone(), obituary))
+            let (reaper, adopted) = (reaper.clone(), adopted.clone());
+            Ok(BackendActor::new(p, t, means.clone(), reaper, adopted, obituary))
         };
         watch.keep(ports.backend.clone(), Place::Backend, build, lost.clone()).await?;
 
@@ -284,6 +308,11 @@ struct Ports {
     backend_brake: Port<BackendActor>,
     /// The same actor: callers who wait for use counts stand in no queue but their own.
     supply: Port<BackendActor>,
+    /// The same actor: keys that it uses for callers, apart from their changes.
+    remote: Port<BackendActor>,
+    /// The credentials actor, and who it keeps.
+    #[cfg(feature = "vault")]
+    identities: Registry,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
     /// It is asked nothing.
@@ -322,6 +351,8 @@ impl Kms {
     #[must_use]
     pub fn status(&self) -> Status {
         let Shared { plane, clocks, .. } = &*self.shared;
+        #[cfg(feature = "vault")]
+        let ports = &self.shared.ports;
         let generation = plane.generation();
         let health = plane.audit.health().state(plane.clock.boot());
         Status {
@@ -335,6 +366,8 @@ impl Kms {
             operations: plane.operations.len() as u64,
             audit_healthy: health == crate::audit::SinkState::Healthy,
             clock_jump: clocks.holds(),
+            #[cfg(feature = "vault")]
+            vault: ports.identities.status(),
             ..Status::clone(&plane.status.load())
         }
     }
@@ -354,10 +387,11 @@ impl Kms {
     pub fn activity(&self) -> Activity {
         let Shared { ports, written, .. } = &*self.shared;
         let read = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let actors = ports.lanes().map(|lane| ActorActivity {
+        let actors = ports.lanes().into_iter().map(|lane| ActorActivity {
             actor: lane.name,
             messages: lane.messages,
         });
+        let actors = actors.collect();
         let audit = AuditActivity {
             records: read(&written.records),
             bytes: read(&written.bytes),
@@ -365,7 +399,7 @@ impl Kms {
             failures: read(&written.failures),
             lag_ms: read(&written.lag_ms),
         };
-        Activity { actors: actors.to_vec(), audit }
+        Activity { actors, audit }
     }
 }
 
@@ -417,6 +451,7 @@ fn plane(clock: Arc<dyn Clock>, sink: Box<dyn AuditSink>) -> Result<(Arc<Plane>,
         operations: 0,
         audit_healthy: true,
         clock_jump: false,
+        vault: None,
     };
     let plane = Plane::new(clock, AuditBuffers::new, status);
     let unsupported = LifecycleError::Threads("the system cannot tell a forked child");

@@ -61,6 +61,27 @@ impl KeyId {
     }
 }
 
+impl KeyId {
+    /// The id whose [`Self::storage_name`] is `name`; `None` if there is none.
+    #[cfg(any(test, feature = "vault"))]
+    pub(crate) fn from_storage_name(name: &str) -> Option<Self> {
+        let text = match name.split_at_checked(1)? {
+            ("k", escaped) => {
+                let mut text = String::with_capacity(escaped.len());
+                let mut letters = escaped.chars();
+                while let Some(letter) = letters.next() {
+                    text.push(if letter == '_' { unescape(letters.next()?)? } else { letter });
+                }
+                text
+            }
+            ("b", digits) => String::from_utf8(from_base32hex(digits)?).ok()?,
+            _ => return None,
+        };
+        // Whatever has two names here would be two keys there.
+        Self::new(&text).ok().filter(|id| id.storage_name() == name)
+    }
+}
+
 /// File names are at most 255 bytes on every file system the engine is likely to meet, and the
 /// local keystore appends `.key`.
 const STORAGE_NAME_BYTES_MAX: usize = 251;
@@ -99,6 +120,32 @@ fn escape(byte: u8) -> Option<char> {
         b'-' => Some('h'),
         _ => None,
     }
+}
+
+#[cfg(any(test, feature = "vault"))]
+fn unescape(letter: char) -> Option<char> {
+    match letter {
+        'd' => Some('.'),
+        'u' => Some('_'),
+        's' => Some('/'),
+        'h' => Some('-'),
+        _ => None,
+    }
+}
+
+#[cfg(any(test, feature = "vault"))]
+fn from_base32hex(digits: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(digits.len() * 5 / 8);
+    let (mut pending, mut bits) = (0_u32, 0_u32);
+    for digit in digits.chars() {
+        pending = ((pending << 5) | digit.to_digit(32)?) & 0xfff;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from((pending >> bits) & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
 }
 
 fn base32hex(bytes: &[u8]) -> String {
@@ -194,10 +241,18 @@ mod tests {
         ) {
             let (Ok(a), Ok(b)) = (KeyId::new(&a), KeyId::new(&b)) else { return Ok(()) };
             let (name_a, name_b) = (a.storage_name(), b.storage_name());
+            prop_assert_eq!(KeyId::from_storage_name(&name_a), Some(a.clone()));
             prop_assert_eq!(a == b, name_a == name_b);
             prop_assert!(name_a.len() <= 251);
             prop_assert!(name_a.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_'));
             prop_assert!(name_a.as_bytes().last().is_some_and(u8::is_ascii_alphanumeric));
+        }
+
+        #[test]
+        fn what_is_no_storage_name_is_none(name in "[kb]?[a-z0-9_]{0,12}") {
+            if let Some(id) = KeyId::from_storage_name(&name) {
+                prop_assert_eq!(id.storage_name(), name);
+            }
         }
 
         #[test]

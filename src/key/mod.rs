@@ -11,10 +11,10 @@ mod transition;
 pub(crate) mod uses;
 
 pub use id::KeyId;
+pub(crate) use record::{Damage, KeyRecord, Material, UseGrant, VersionRecord};
 pub use record::{
     KeyDescription, KeyPage, KeyPolicy, KeyState, KeyVersion, VersionDescription, VersionState,
     VersionTag,
 };
-pub(crate) use record::{KeyRecord, Material, VersionRecord};
 pub use transition::{ConfirmedVersion, Mutation};
 pub(crate) use transition::{NewVersion, Outcome, apply};

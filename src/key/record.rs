@@ -191,14 +191,24 @@ impl Default for KeyPolicy {
 /// The stored bytes of one version: an HKDF input, never itself a key (see `crypto::schedule`).
 pub(crate) type Material = Arc<Secret<32>>;
 
+/// A block of uses that one engine may make: those after the first up to the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UseGrant {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
 /// One version of one key.
 pub(crate) struct VersionRecord {
     pub(crate) version: KeyVersion,
     pub(crate) tag: VersionTag,
     pub(crate) created: WallTime,
     pub(crate) state: VersionState,
-    /// Uses reserved so far: at least as many as were made.
+    /// Uses reserved so far, by whomever: at least as many as were made.
     pub(crate) uses_reserved: u64,
+    /// The last block of them that is this engine's, where others reserve too; absent where all of
+    /// them are.
+    pub(crate) grant: Option<UseGrant>,
     /// Absent where the backend never lets it out, and once the version is destroyed.
     pub(crate) material: Option<Material>,
 }
@@ -212,10 +222,24 @@ impl VersionRecord {
             created: self.created,
             state: self.state,
             uses_reserved: self.uses_reserved,
+            grant: self.grant,
             material: self.material.clone(),
         };
         change(&mut version);
         Arc::new(version)
+    }
+}
+
+/// What is wrong with a key in its store, and where there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub(crate) place: String,
+    pub(crate) problem: &'static str,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.place, self.problem)
     }
 }
 
@@ -230,7 +254,12 @@ pub(crate) struct KeyRecord {
     pub(crate) created: WallTime,
     /// Set when the keystore was restored or rolled back, cleared by rotation.
     pub(crate) open_only: bool,
-    /// Never empty, in ascending order without gaps; the last one is current.
+    /// What is missing or was changed in the store: then the key is good for nothing (guarantee 8).
+    pub(crate) damage: Option<Arc<Damage>>,
+    /// Which writing of the record in its store this is, where others write there too; 0 elsewhere.
+    #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "Vault alone has others"))]
+    pub(crate) revision: u64,
+    /// Never empty but where there is damage, in ascending order without gaps; the last one is current.
     pub(crate) versions: Vec<Arc<VersionRecord>>,
 }
 
@@ -238,6 +267,11 @@ impl KeyRecord {
     /// The version that wraps. `None` only for a record that no transition made.
     pub(crate) fn current(&self) -> Option<&Arc<VersionRecord>> {
         self.versions.last()
+    }
+
+    /// The number of the version that wraps.
+    pub(crate) fn current_number(&self) -> Option<KeyVersion> {
+        self.current().map(|current| current.version)
     }
 
     /// Version `version`, if the key ever had it.
@@ -259,6 +293,7 @@ impl KeyRecord {
             policy: self.policy,
             created: self.created,
             open_only: self.open_only,
+            damage: self.damage.as_ref().map(|damage| damage.to_string()),
             current_version: self.current().map_or(KeyVersion::FIRST, |current| current.version),
         }
     }
@@ -294,6 +329,10 @@ pub struct KeyDescription {
     pub created: WallTime,
     /// Whether it seals nothing until it is rotated, because its keystore was restored.
     pub open_only: bool,
+    /// What is missing or was changed in the store, and where: then the key is good for nothing
+    /// until that is mended and the engine started again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     /// The version that wraps.
     pub current_version: KeyVersion,
 }

@@ -19,7 +19,9 @@ use once_cell::race::OnceBox;
 
 use super::VersionTag;
 use super::uses::UseCounter;
-use super::{KeyId, KeyRecord, KeyState, KeyVersion, Material, VersionRecord, VersionState};
+use super::{
+    Damage, KeyId, KeyRecord, KeyState, KeyVersion, Material, VersionRecord, VersionState,
+};
 use crate::crypto::aead::AeadKey;
 use crate::crypto::schedule;
 use crate::error::{EnvelopeError, Error, KeyError};
@@ -124,6 +126,7 @@ impl KeyTable {
             let view = KeyView {
                 state: KeyState::Destroyed,
                 versions: Vec::new(),
+                damage: None,
                 ..*cell.view.load().as_ref()
             };
             cell.view.store(Arc::new(view));
@@ -154,6 +157,7 @@ pub(crate) struct KeyView {
     state: KeyState,
     allow_decrypt_when_disabled: bool,
     open_only: bool,
+    damage: Option<Arc<Damage>>,
     /// In ascending order without gaps.
     versions: Vec<VersionView>,
 }
@@ -163,20 +167,25 @@ pub(crate) struct VersionView {
     pub(crate) version: KeyVersion,
     pub(crate) tag: VersionTag,
     state: VersionState,
-    /// Absent where the backend keeps the material, and once it is erased.
+    /// Absent once its material is erased.
     keys: Option<Arc<VersionKeys>>,
 }
 
 impl KeyView {
     fn of(record: &KeyRecord, before: Option<&Self>) -> Self {
         let keys_of = |version: &VersionRecord| {
-            let material = version.material.as_ref()?;
+            if version.state == VersionState::Destroyed {
+                return None;
+            }
             let same = before
                 .and_then(|before| before.version(version.version))
                 .filter(|same| same.tag == version.tag);
             let shared = same.and_then(|same| same.keys.clone());
-            let keys = shared.unwrap_or_else(|| Arc::new(VersionKeys::new(version, material)));
-            keys.uses.reserve(version.uses_reserved);
+            let keys = shared.unwrap_or_else(|| Arc::new(VersionKeys::new(version)));
+            match version.grant {
+                None => keys.uses.reserve(version.uses_reserved),
+                Some(grant) => keys.uses.grant(grant),
+            }
             Some(keys)
         };
         let versions = record.versions.iter().map(|version| VersionView {
@@ -189,6 +198,7 @@ impl KeyView {
             state: record.state,
             allow_decrypt_when_disabled: record.policy.allow_decrypt_when_disabled,
             open_only: record.open_only,
+            damage: record.damage.clone(),
             versions: versions.collect(),
         }
     }
@@ -199,6 +209,7 @@ impl KeyView {
     /// [`KeyError`] if the key's state does not allow wrapping.
     #[inline]
     pub(crate) fn for_wrap(&self) -> Result<(&VersionView, &VersionKeys), KeyError> {
+        self.check_damage()?;
         match self.state {
             KeyState::Enabled if self.open_only => return Err(KeyError::OpenOnly),
             KeyState::Enabled => {}
@@ -221,6 +232,7 @@ impl KeyView {
         version: KeyVersion,
         tag: VersionTag,
     ) -> Result<&VersionKeys, Error> {
+        self.check_damage()?;
         match self.state {
             KeyState::Enabled => {}
             KeyState::Disabled if self.allow_decrypt_when_disabled => {}
@@ -254,9 +266,28 @@ impl KeyView {
         Ok(())
     }
 
+    #[inline]
+    fn check_damage(&self) -> Result<(), KeyError> {
+        match &self.damage {
+            None => Ok(()),
+            Some(damage) => Err(KeyError::Damaged(damage.problem)),
+        }
+    }
+
     /// Whether this key has, or had, that version: another store may have another key by its id.
     pub(crate) fn knows(&self, version: KeyVersion, tag: VersionTag) -> bool {
         self.version(version).is_some_and(|version| version.tag == tag)
+    }
+
+    /// The tag of a version that may be used.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::UnknownKeyVersion`] if there is no such version, [`KeyError`] if its state
+    /// does not allow its use.
+    pub(crate) fn active_tag(&self, version: KeyVersion) -> Result<VersionTag, Error> {
+        let version = self.version(version).ok_or(EnvelopeError::UnknownKeyVersion)?;
+        version.usable_keys()?;
+        Ok(version.tag)
     }
 
     /// The use count of the current version, and the number of it.
@@ -294,7 +325,8 @@ const KEYS_PER_SECTION: usize = 64;
 
 /// What one version works with.
 pub(crate) struct VersionKeys {
-    material: Material,
+    /// Absent where the backend keeps it: then this is used there.
+    material: Option<Material>,
     /// Derived at the first use: a large store opens without deriving keys that nobody asks for.
     /// Two threads may derive it at once; one of the two keys is wiped, and neither waits.
     wrap: OnceBox<AeadKey>,
@@ -302,17 +334,18 @@ pub(crate) struct VersionKeys {
 }
 
 impl VersionKeys {
-    fn new(version: &VersionRecord, material: &Material) -> Self {
+    fn new(version: &VersionRecord) -> Self {
         Self {
-            material: Arc::clone(material),
+            material: version.material.clone(),
             wrap: OnceBox::new(),
             uses: UseCounter::new(version.uses_reserved),
         }
     }
 
-    /// The key that wraps data keys.
+    /// The key that wraps data keys; `None` where the backend wraps them itself.
     #[inline]
-    pub(crate) fn wrap(&self) -> &AeadKey {
-        self.wrap.get_or_init(|| Box::new(schedule::wrap_key(&self.material)))
+    pub(crate) fn wrap(&self) -> Option<&AeadKey> {
+        let material = self.material.as_ref()?;
+        Some(self.wrap.get_or_init(|| Box::new(schedule::wrap_key(material))))
     }
 }

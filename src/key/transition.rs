@@ -146,6 +146,9 @@ pub(crate) fn apply<E: From<KeyError>>(
         (None, _) => return Err(KeyError::NotFound.into()),
         (Some(key), _) => key,
     };
+    if let Some(damage) = &key.damage {
+        return Err(KeyError::Damaged(damage.problem).into());
+    }
     match key.state {
         KeyState::Destroyed => return Err(KeyError::Destroyed.into()),
         // As AWS KMS, whose `KMSInvalidStateException` names these calls one by one: a key that is
@@ -200,6 +203,8 @@ fn create<E: From<KeyError>>(
         policy,
         created: now,
         open_only: false,
+        damage: None,
+        revision: 0,
         versions: vec![new_version(KeyVersion::FIRST, now, fresh()?)],
     })
 }
@@ -230,6 +235,7 @@ fn new_version(version: KeyVersion, now: WallTime, new: NewVersion) -> Arc<Versi
         created: now,
         state: VersionState::Active,
         uses_reserved: 0,
+        grant: None,
         material: new.material,
     })
 }

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use once_cell::race::OnceBox;
 
+use super::UseGrant;
 use crate::limits::{USE_BLOCK_MAX, USE_BLOCK_MIN, USE_LOT, USES_PER_VERSION_MAX};
 
 /// The use count of one version, as callers draw from it.
@@ -118,6 +119,13 @@ impl UseCounter {
         let limit = soft_limit.filter(|limit| reserved < *limit).unwrap_or(USES_PER_VERSION_MAX);
         let total = (reserved + block).min(limit).min(USES_PER_VERSION_MAX);
         (total > reserved).then_some(total)
+    }
+
+    /// Makes the uses of `grant` available, which are durable now and nobody else's. What was left
+    /// of an earlier grant is given up where others reserved in between: it counts as made.
+    pub(crate) fn grant(&self, grant: UseGrant) {
+        self.drawn.fetch_max(grant.from, Ordering::AcqRel);
+        self.reserve(grant.to);
     }
 
     /// Whether callers have less than half of the last block left.

@@ -7,7 +7,7 @@
 //!
 //! | id | threat | state |
 //! |---|---|---|
-//! | T1 | an attacker reaches the host or Vault over the network | nothing listens and nothing is connected to: the engine has no network code. No secret stands in an error or log: `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event` |
+//! | T1 | an attacker reaches the host or Vault over the network | nothing listens. The one connection is to Vault, where keys are kept there: TLS alone, redirects and answers bounded. No secret stands in an error or log: `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event` |
 //! | T2 | leaked admin credentials change the KMS configuration | in part: every change is recorded with its principal before it is answered ([guarantee 4](super::guarantees)). Not yet: principals of the engine's own, the blast-radius query |
 //! | T3 | a misconfigured SSE-C client exposes its key | fulfilled: E1 to E3 below |
 //! | T4 | an insider reads master keys from disk | fulfilled: records are sealed under a root key that need not be on that disk, modes and owners are enforced, every byte is authenticated, rollback and omission are detected: `guideline_t4_a_bit_flipped_in_any_byte_is_found_in_its_file`, `guideline_t4_exchanged_and_older_records_are_not_the_latest`, `guideline_t4_an_older_copy_is_refused_with_an_anchor`, `nothing_of_a_key_stands_in_its_file_in_the_clear` |
@@ -24,15 +24,15 @@
 //!
 //! | id | requirement | state |
 //! |---|---|---|
-//! | N1 | TLS for host and Vault | not yet: no network |
-//! | N2 | mTLS or a private link to Vault | not yet |
-//! | N3 | only this service reaches Vault's transit endpoints | not yet |
+//! | N1 | TLS for host and Vault | fulfilled for Vault: plain HTTP and unverified certificates are refused outside the development profile (`VaultConfig`). The host's side follows with the admin API |
+//! | N2 | mTLS or a private link to Vault | a client certificate can be shown, and is read again when its file changes |
+//! | N3 | only this service reaches Vault's transit endpoints | `portcullis vault policy` names this prefix alone; the tests run under exactly that policy |
 //!
 //! # Secrets
 //!
 //! | id | requirement | state |
 //! |---|---|---|
-//! | S1 | tokens are never stored in configuration | in part: a [`RootKey`](crate::keystore::RootKey) names where the key is and no setting holds one as text. Not yet: Vault tokens |
+//! | S1 | tokens are never stored in configuration | in part: a [`RootKey`](crate::keystore::RootKey) names where the key is and no setting holds one as text. Vault tokens, secret ids and role ids are named by file or variable too |
 //! | S2 | environment tokens have limited scope and are rotated often | not yet |
 //! | S3 | the local key directory is `0o600`-tight | fulfilled: `guideline_s3_modes_that_let_others_in_are_refused_by_name`, `guideline_s3_files_of_another_owner_are_refused_by_name`, `guideline_s3_links_and_other_kinds_of_file_are_refused`, `guideline_s3_files_are_made_private_whatever_the_umask`, `guideline_s3_a_key_file_that_others_may_read_is_refused` |
 //!
@@ -40,10 +40,10 @@
 //!
 //! | id | requirement | state |
 //! |---|---|---|
-//! | V1 | audit logging enabled in Vault | not yet: no Vault |
-//! | V2 | a dedicated policy for just `transit` and `secret` | not yet |
-//! | V3 | automatic token renewal | not yet |
-//! | V4 | `/v1/sys/health` is watched | not yet |
+//! | V1 | audit logging enabled in Vault | its operator's: the tests count requests in it. Not yet: a check of ours |
+//! | V2 | a dedicated policy for just `transit` and `secret` | fulfilled: `portcullis vault policy`, `the_policy_names_what_is_configured_and_nothing_else` |
+//! | V3 | automatic token renewal | fulfilled: see the chapter `vault_identity` |
+//! | V4 | `/v1/sys/health` is watched | `portcullis status` asks each node: `the_status_shows_nodes_login_and_breaker`. Not yet: as a metric |
 //!
 //! # Caching and memory
 //!

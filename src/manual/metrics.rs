@@ -48,6 +48,14 @@
 //! | `portcullis_audit_lost_total` | counter |  | `engine` | Records that will never be written. Anything but 0 is a bug or damaged memory. |
 //! | `portcullis_audit_queued` | gauge |  | `engine` | Records that were accepted and that the sink has not taken yet. |
 //! | `portcullis_audit_lag_seconds` | gauge | seconds | `engine` | Age of the oldest record of the last transaction when the sink had taken it; while the sink is down, since when. |
+//! | `portcullis_vault_lock_out_seconds` | gauge | seconds | `engine` | How long the token in force lasts: then operations fail, unless it was renewed before. NaN if it does not end. |
+//! | `portcullis_vault_identity` | gauge |  | `engine`, `health` | 1 for how the engine's identity towards Vault stands, 0 for the others. |
+//! | `portcullis_vault_logins_total` | counter |  | `engine`, `outcome` | Logins to Vault. |
+//! | `portcullis_vault_renewals_total` | counter |  | `engine`, `outcome` | Renewals of the token. |
+//! | `portcullis_vault_rejected_total` | counter |  | `engine`, `by` | Requests that Vault answered with 403, because of a policy or of the token. |
+//! | `portcullis_vault_breaker` | gauge |  | `engine`, `state` | 1 for whether calls to Vault are made, 0 for the other states. |
+//! | `portcullis_vault_in_flight` | gauge |  | `engine` | Requests that Vault has not answered yet. |
+//! | `portcullis_vault_waiting` | gauge |  | `engine` | Calls to Vault that wait: for their turn, for a pause, for a login. |
 //! | `portcullis_clock_jump` | gauge |  | `engine` | 1 while deletions are held because the wall clock jumped. |
 //! | `portcullis_key_memory_bytes` | gauge | bytes |  | Pages that the process has mapped for keys, in use or free. |
 //! | `portcullis_key_memory_unlocked_bytes` | gauge | bytes |  | Those of them that the system did not let the process lock: they may be written to swap. |
@@ -62,10 +70,13 @@
 //! | `operation` | names of [`Operation`](crate::audit::Operation), as in audit records |
 //! | `outcome` of operations | `success`; `denied` by the state of a key; `invalid`, a wrong request; `integrity`, something stored does not open; `refused` by the engine's state or a limit; `fault` of the engine or what it stands on |
 //! | `outcome` of calls to a backend | `success`; `refused` by a rule; `fault` of the backend |
-//! | `outcome` of audit transactions | `success`, `failure` |
-//! | `state` | `enabled`, `disabled`, `pending-deletion`, `destroyed` |
+//! | `outcome` of audit transactions, logins, renewals | `success`, `failure` |
+//! | `health` | `healthy`; `warned`, the next token failed or will; `locked-out`, there is none |
+//! | `by` | `policy`, a policy forbids it; `token`, which was revoked or had ended |
+//! | `state` of keys | `enabled`, `disabled`, `pending-deletion`, `destroyed` |
+//! | `state` of the breaker | `closed`, calls are made; `open`, none is for a while; `half-open`, one is |
 //! | `backend` | names of [`BackendKind`](crate::backend::BackendKind) |
-//! | `call` | `open`, `change` of a key, `reserve-uses` |
+//! | `call` | `open`, `change` of a key, `reserve-uses`; where the backend uses the keys itself also `wrap`, `unwrap`, `rewrap` |
 //! | `actor`, `lane` | the roster of [`architecture`](super::architecture); an actor may have several lanes, each with a queue of its own |
 //! | `end` | `begun`, `cancelled` by the asker, or refused: `closed`, `down`, `full`, `late` |
 //! | `key` | the ids of the first [`METRIC_KEYS_MAX`](crate::limits::METRIC_KEYS_MAX) master keys that wrapped something since the engine was made; absent for the highest of all others |
@@ -103,9 +114,9 @@
 //! | span | fields | is |
 //! |---|---|---|
 //! | `call` | `operation`, `request_id` | a call of a host that asks an actor: changes and listings of keys, the lifecycle |
-//! | `wait` | `what`, `request_id` | what a hit had to wait for: `use-counts`, `audit-room`, `durable-record` |
+//! | `wait` | `what`, `request_id` | what a hit had to wait for: `use-counts`, `audit-room`, `durable-record`, `backend` |
 //! | `message` | `actor`, `message`, `waited_us` | a message in its actor's hands, after it waited in the queue |
-//! | `backend` | `backend`, `call` | the store at work |
+//! | `backend` | `backend`, `call` | the store, or the server, at work |
 //!
 //! `call` and `wait` stand in the span that the host is in, and `message` in that of whoever asked:
 //! the gate of a start, say, opens in `call > message (Start) > message (OpenCandidate) > backend`.

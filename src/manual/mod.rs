@@ -9,6 +9,8 @@
 //! | [`mod@s3`] | whoever speaks S3 to its clients | SSE-S3, SSE-KMS and SSE-C: headers in, decision, headers out |
 //! | [`metrics`] | whoever is on call | metrics, alerts, traces |
 //! | [`operations`] | whoever runs it | root key, anchor, permissions, backup, clones and forks, incidents |
+//! | `vault` (feature `vault`) | whoever keeps keys in Vault or OpenBao | which backend, what is stored, what Vault must allow, damage, several engines, outages |
+//! | `vault_identity` | whoever runs it on Vault | logins, renewal, rotation, secrets that end, outages |
 //! | [`guidelines`] | whoever audits it | the RustFS KMS security guidelines, row by row, with their state |
 //! | [`mod@format`] | whoever must open the data without it | every stored byte |
 //! | [`glossary`] | everybody | one word per concept |
@@ -28,3 +30,7 @@ pub mod objects;
 pub mod operations;
 pub mod s3;
 pub mod threat_model;
+#[cfg(feature = "vault")]
+pub mod vault;
+#[cfg(feature = "vault")]
+pub mod vault_identity;

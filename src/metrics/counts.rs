@@ -46,16 +46,38 @@ pub(crate) enum BackendCall {
     Open,
     /// A block of use counts is reserved.
     ReserveUses,
+    /// A data key is moved to the current version, where the backend does that itself.
+    Rewrap,
+    /// A data key is unwrapped, where the backend does that itself.
+    Unwrap,
+    /// A data key is wrapped, where the backend does that itself.
+    Wrap,
 }
 
 impl BackendCall {
-    pub(crate) const ALL: [Self; 3] = [Self::Change, Self::Open, Self::ReserveUses];
+    /// The calls that are made to a backend whose keys are used in this process, or are not.
+    pub(crate) fn made_to(is_in_process: bool) -> &'static [Self] {
+        const CHANGES: &[BackendCall] =
+            &[BackendCall::Change, BackendCall::Open, BackendCall::ReserveUses];
+        const ALL: &[BackendCall] = &[
+            BackendCall::Change,
+            BackendCall::Open,
+            BackendCall::ReserveUses,
+            BackendCall::Rewrap,
+            BackendCall::Unwrap,
+            BackendCall::Wrap,
+        ];
+        if is_in_process { CHANGES } else { ALL }
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Change => "change",
             Self::Open => "open",
             Self::ReserveUses => "reserve-uses",
+            Self::Rewrap => "rewrap",
+            Self::Unwrap => "unwrap",
+            Self::Wrap => "wrap",
         }
     }
 }

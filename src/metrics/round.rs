@@ -24,6 +24,11 @@ type Series = (&'static str, Vec<String>);
 #[derive(Default)]
 struct Told {
     totals: HashMap<Series, u64>,
+    /// Of what is replaced now and then: the sum of those before, and the last count.
+    #[cfg(feature = "vault")]
+    restarts: HashMap<Series, (u64, u64)>,
+    #[cfg(feature = "vault")]
+    had_vault: bool,
     samples: HashMap<Series, Samples>,
     /// Keys that have series of their own, for as long as the engine lives.
     keys: BTreeSet<KeyId>,
@@ -95,6 +100,28 @@ impl Round<'_> {
         *before = total.max(*before);
         // Also where nothing came: a series that is there from the start shows its first event.
         self.recorder.register_counter(&self.key(metric, &values), &METADATA).increment(more);
+    }
+
+    /// Tells a number that grows, of something that may be replaced by another that begins at 0.
+    #[cfg(feature = "vault")]
+    pub(crate) fn restarting<const N: usize>(
+        &mut self,
+        row: &Counter<N>,
+        values: [&str; N],
+        count: u64,
+    ) {
+        let before = self.told.restarts.entry(series(&row.0, &values)).or_default();
+        let (earlier, last) = *before;
+        let earlier = if count < last { earlier + last } else { earlier };
+        *before = (earlier, count);
+        self.counter(row, values, earlier + count);
+    }
+
+    /// Whether there was ever a connection to Vault: what was told of it must not stay.
+    #[cfg(feature = "vault")]
+    pub(crate) fn remembers_vault(&mut self, there_is: bool) -> bool {
+        self.told.had_vault |= there_is;
+        self.told.had_vault
     }
 
     /// Tells a number as it is now.

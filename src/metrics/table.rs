@@ -19,6 +19,7 @@ macro_rules! table {
     ($($kind:ident $row:ident = $name:literal $unit:ident $of:ident [$($label:literal)*] $help:literal;)*) => {
         $(
             #[doc = $help]
+            #[cfg_attr(not(feature = "vault"), allow(dead_code, reason = "rows of Vault's"))]
             pub(crate) const $row: $kind<{ <[&str]>::len(&[$($label),*]) }> = $kind(Metric {
                 name: $name,
                 kind: Kind::$kind,
@@ -95,6 +96,22 @@ table! {
         "Records that were accepted and that the sink has not taken yet.";
     Gauge AUDIT_LAG = "portcullis_audit_lag_seconds" Seconds engine []
         "Age of the oldest record of the last transaction when the sink had taken it; while the sink is down, since when.";
+    Gauge VAULT_LOCK_OUT = "portcullis_vault_lock_out_seconds" Seconds engine []
+        "How long the token in force lasts: then operations fail, unless it was renewed before. NaN if it does not end.";
+    Gauge VAULT_IDENTITY = "portcullis_vault_identity" Count engine ["health"]
+        "1 for how the engine's identity towards Vault stands, 0 for the others.";
+    Counter VAULT_LOGINS = "portcullis_vault_logins_total" Count engine ["outcome"]
+        "Logins to Vault.";
+    Counter VAULT_RENEWALS = "portcullis_vault_renewals_total" Count engine ["outcome"]
+        "Renewals of the token.";
+    Counter VAULT_REJECTED = "portcullis_vault_rejected_total" Count engine ["by"]
+        "Requests that Vault answered with 403, because of a policy or of the token.";
+    Gauge VAULT_BREAKER = "portcullis_vault_breaker" Count engine ["state"]
+        "1 for whether calls to Vault are made, 0 for the other states.";
+    Gauge VAULT_IN_FLIGHT = "portcullis_vault_in_flight" Count engine []
+        "Requests that Vault has not answered yet.";
+    Gauge VAULT_WAITING = "portcullis_vault_waiting" Count engine []
+        "Calls to Vault that wait: for their turn, for a pause, for a login.";
     Gauge CLOCK_JUMP = "portcullis_clock_jump" Count engine []
         "1 while deletions are held because the wall clock jumped.";
     Gauge KEY_MEMORY = "portcullis_key_memory_bytes" Bytes process []

@@ -73,6 +73,7 @@ impl<D: Direction> Turn<D> {
 }
 
 /// Turns all of `input` into all of `out`, or wipes it.
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn turn<D: Direction, O: Operation>(
     operation: &mut O,
     input: &[u8],

@@ -19,7 +19,9 @@ use zeroize::Zeroize;
 
 use super::chunk::{Header, SEALED_CHUNK_BYTES};
 use super::direction::{Direction, Open, Seal};
-use super::input::{Buffered, Filled, PollSource, ReadSource};
+#[cfg(any(test, feature = "testing"))]
+use super::input::Buffered;
+use super::input::{Filled, PollSource, ReadSource};
 use super::pipe::{Operation, Pipe};
 use crate::error::{Error, ObjectError};
 
@@ -253,6 +255,7 @@ pub(crate) fn cut(error: Arc<Error>) -> io::Error {
         | Error::Lifecycle(_)
         | Error::ApiMisuse(_)
         | Error::Randomness
+        | Error::Vault(_)
         | Error::Unreachable(_) => ErrorKind::Other,
     };
     io::Error::new(kind, error)

@@ -36,7 +36,7 @@ pub(crate) struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    fn committed(&self) -> Committed<'a> {
+    pub(super) fn committed(&self) -> Committed<'a> {
         Committed {
             purpose: self.purpose.code(),
             spec: self.spec.code(),
@@ -119,7 +119,7 @@ impl Plane {
             name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let lease = section
-                .unwrap(&envelope, Purpose::DataKey, &bound.digest, &mut data_key)
+                .unwrap(call, &envelope, Purpose::DataKey, &bound.digest, &mut data_key)
                 .and_then(|_| section.lease(&data_key));
             section.release(&record, lease, |lease| section.forget(Some(lease)))
         })
@@ -167,6 +167,9 @@ impl Section<'_> {
         to: &Binding<'_>,
         data_key: &mut StackKey,
     ) -> Result<(WrappedKey, WrappedUnder), TryError> {
+        if !self.generation.capabilities.in_process {
+            return self.wrap_new_remotely(call, to, data_key);
+        }
         let bytes = data_key.resize(to.spec.bytes()).map_err(unreachable_failure)?;
         let mut nonce = [0; WRAP_NONCE_BYTES];
         let drawn = self.plane.random.fill_each(self.stripe, [bytes, &mut nonce]);
@@ -174,8 +177,8 @@ impl Section<'_> {
         let commitment = commitment::commit(data_key.expose(), to.committed());
         let wrap = Wrap { to, nonce: &nonce, commitment: &commitment };
         self.generation.keys.with(to.key_id, |cell| {
-            let cell = cell.ok_or(KeyError::NotFound)?;
-            self.wrap(call, cell, data_key, &wrap)
+            let cell = cell.ok_or_else(|| self.unknown(call, to.key_id, KeyError::NotFound.into()));
+            self.wrap(call, cell?, data_key, &wrap)
         })
     }
 
@@ -183,6 +186,7 @@ impl Section<'_> {
     /// context.
     pub(crate) fn unwrap(
         &self,
+        call: &Call<'_>,
         envelope: &Envelope<'_>,
         purpose: Purpose,
         context: &[u8; 32],
@@ -191,7 +195,10 @@ impl Section<'_> {
         if envelope.purpose != purpose {
             return Err(EnvelopeError::WrongPurpose.into());
         }
-        self.with_cell(envelope, |cell, named| open(cell, envelope, named, context, data_key))
+        if !self.generation.capabilities.in_process {
+            return self.unwrap_remotely(call, envelope, context, data_key);
+        }
+        self.with_cell(call, envelope, |cell, named| open(cell, envelope, named, context, data_key))
     }
 
     fn rewrap(
@@ -200,7 +207,10 @@ impl Section<'_> {
         envelope: &Envelope<'_>,
         context: &[u8; 32],
     ) -> Result<Option<WrappedKey>, TryError> {
-        self.with_cell(envelope, |cell, named| {
+        if !self.generation.capabilities.in_process {
+            return self.rewrap_remotely(call, envelope, context);
+        }
+        self.with_cell(call, envelope, |cell, named| {
             let mut data_key = StackKey::blank();
             open(cell, envelope, named, context, &mut data_key)?;
             self.wrap_into(call, cell, &data_key, envelope, &binding(envelope, named, context))
@@ -217,6 +227,9 @@ impl Section<'_> {
         envelope: &Envelope<'_>,
         data_key: &StackKey,
     ) -> Result<Option<WrappedKey>, TryError> {
+        if !self.generation.capabilities.in_process {
+            return self.wrap_anew_remotely(call, to, envelope, data_key);
+        }
         self.generation.keys.with(to.key_id, |cell| {
             let cell = cell.ok_or(KeyError::NotFound)?;
             self.wrap_into(call, cell, data_key, envelope, to)
@@ -250,8 +263,9 @@ impl Section<'_> {
     }
 
     /// Lets `work` see the cell of the key that `envelope` names.
-    fn with_cell<R>(
+    pub(super) fn with_cell<R>(
         &self,
+        call: &Call<'_>,
         envelope: &Envelope<'_>,
         work: impl FnOnce(&KeyCell, &Named<'_>) -> Result<R, TryError>,
     ) -> Result<R, TryError> {
@@ -263,13 +277,24 @@ impl Section<'_> {
             Under::Version(named) => named,
             Under::Parent(_) => return Err(unsupported("open keys under a bucket key")),
         };
-        match envelope.algorithm {
-            WrapAlgorithm::GcmSiv => {}
-            WrapAlgorithm::Token => return Err(unsupported("open the token of another backend")),
+        match (envelope.algorithm, self.generation.capabilities.in_process) {
+            (WrapAlgorithm::GcmSiv, true) | (WrapAlgorithm::Token, false) => {}
+            (WrapAlgorithm::Token, true) => {
+                return Err(unsupported("open the token of another backend"));
+            }
+            (WrapAlgorithm::GcmSiv, false) => {
+                return Err(unsupported("open what another backend wrapped"));
+            }
         }
         self.generation.keys.with(named.key_id, |cell| {
-            let cell = cell.ok_or(EnvelopeError::UnknownKey)?;
-            work(cell, named)
+            let unknown = |error: EnvelopeError| self.unknown(call, named.key_id, error.into());
+            let cell = cell.ok_or_else(|| unknown(EnvelopeError::UnknownKey))?;
+            match work(cell, named) {
+                Err(TryError::Failed(Error::Envelope(EnvelopeError::UnknownKeyVersion))) => {
+                    Err(unknown(EnvelopeError::UnknownKeyVersion))
+                }
+                done => done,
+            }
         })
     }
 
@@ -297,6 +322,7 @@ impl Section<'_> {
         let mut wrapped = [0; DATA_KEY_BYTES_MAX + WRAP_OVERHEAD_BYTES];
         let wrapped = wrapped.get_mut(..to.spec.bytes() + WRAP_OVERHEAD_BYTES).unwrap_or_default();
         keys.wrap()
+            .ok_or(Error::Unreachable("a backend in this process has a version without material"))?
             .seal(**nonce, aad.as_bytes(), data_key.expose(), wrapped)
             .map_err(unreachable_failure)?;
         let envelope = Envelope {
@@ -344,11 +370,24 @@ fn open(
     let aad = Aad::of_version(purpose, spec, named, context);
     let nonce = envelope.nonce.try_into().map_err(|_| does_not_open)?;
     let bytes = data_key.resize(spec.bytes()).map_err(|_| does_not_open)?;
-    keys.wrap().open(nonce, aad.as_bytes(), envelope.wrapped, bytes).map_err(|_| does_not_open)?;
-    let to = binding(envelope, named, context);
-    commitment::check(data_key.expose(), to.committed(), envelope.commitment)
-        .map_err(|_| does_not_open)?;
+    let wrap = keys.wrap();
+    let wrap = wrap.ok_or(Error::Unreachable("a backend in this process keeps its material"))?;
+    wrap.open(nonce, aad.as_bytes(), envelope.wrapped, bytes).map_err(|_| does_not_open)?;
+    checked(envelope, named, context, data_key)?;
     Ok(WrappedUnder { version: named.version, tag: named.tag })
+}
+
+/// Whether `data_key` is of the length that `envelope` says, and what that commits to.
+pub(super) fn checked(
+    envelope: &Envelope<'_>,
+    named: &Named<'_>,
+    context: &[u8; 32],
+    data_key: &StackKey,
+) -> Result<(), TryError> {
+    let to = binding(envelope, named, context);
+    let is_whole = data_key.expose().len() == envelope.spec.bytes();
+    let committed = commitment::check(data_key.expose(), to.committed(), envelope.commitment);
+    if is_whole && committed.is_ok() { Ok(()) } else { Err(EnvelopeError::DoesNotOpen.into()) }
 }
 
 /// Lets `record` name the key version that `envelope` does.

@@ -14,6 +14,7 @@ pub(crate) mod data_key;
 pub(crate) mod object;
 pub(crate) mod operations;
 pub(crate) mod payload;
+pub(crate) mod remote;
 #[cfg(feature = "testing")]
 pub(crate) mod stamps;
 pub(crate) mod stream;
@@ -43,6 +44,7 @@ use crate::secret::slots::Slots;
 use crate::status::{self, Status};
 
 use self::operations::{AsOperations, Operations, Registered};
+use self::remote::{Given, Wanted};
 
 /// What callers and actors of one engine share.
 pub(crate) struct Plane {
@@ -210,6 +212,10 @@ pub(crate) struct Call<'c> {
     rings: Cell<bool>,
     low: Cell<bool>,
     accepted: Cell<bool>,
+    /// What the section asks of the backend, and what that answered to the last one.
+    wants: Cell<Option<Wanted>>,
+    given: Cell<Option<Given>>,
+    looked: bool,
     /// The version of which a use was drawn.
     drawn: Cell<Option<KeyVersion>>,
 }
@@ -224,6 +230,9 @@ impl<'c> Call<'c> {
             rings: Cell::new(false),
             low: Cell::new(false),
             accepted: Cell::new(false),
+            wants: Cell::new(None),
+            given: Cell::new(None),
+            looked: false,
             drawn: Cell::new(None),
         }
     }
@@ -231,6 +240,23 @@ impl<'c> Call<'c> {
     /// A call whose success is in the trail already, and that is made again to release its result.
     pub(crate) fn recorded(caller: &'c Caller) -> Self {
         Self { recorded: true, ..Self::new(caller, true) }
+    }
+
+    /// A call that is made again with what the backend answered.
+    pub(crate) fn with(mut self, given: Option<Given>) -> Self {
+        self.looked = matches!(given, Some(Given::Looked));
+        self.given = Cell::new(given);
+        self
+    }
+
+    /// Whether an unknown key is looked for: once.
+    pub(crate) fn may_look(&self) -> bool {
+        !self.looked
+    }
+
+    /// What is to be asked of the backend before the call is made again.
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        self.wants.take()
     }
 
     /// The record that must be written before the result may go, under `release = "durable"`.
@@ -409,8 +435,12 @@ pub(crate) struct Recording<'r> {
 pub enum NeedsHop {
     /// The caller's audit buffers are full.
     AuditBuffer,
+    /// The backend uses the key itself, beyond this process.
+    Backend,
     /// The record must be durable before anything is released (`release = "durable"`).
     DurableRecord,
+    /// The key, or the version of it, is not known here: another engine may have made it since.
+    KeyVersion,
     /// The key's block of use counts is empty. So it is at the first use of each key after a start:
     /// a start writes nothing to the store, because it may be made only to read, and a block that
     /// is reserved and not used counts as used.
@@ -421,7 +451,9 @@ impl fmt::Display for NeedsHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AuditBuffer => "the audit buffers are full",
+            Self::Backend => "the backend uses the key itself",
             Self::DurableRecord => "the audit record must be durable first",
+            Self::KeyVersion => "the key or its version may have been made elsewhere since",
             Self::UseCounts => "the key's block of use counts is empty",
         })
     }

@@ -120,7 +120,8 @@ impl Plane {
             let mut record = section.record(call, kind.opening())?;
             name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
-            let unwrapped = section.unwrap(&envelope, kind.purpose(), &bound.digest, &mut data_key);
+            let unwrapped =
+                section.unwrap(call, &envelope, kind.purpose(), &bound.digest, &mut data_key);
             let opened = unwrapped.and_then(|_| {
                 let (key, context) = (data_key.expose(), bound.canonical.as_bytes());
                 let cipher = ChunkCipher::for_opening(suite, key, &header, context)?;

@@ -84,7 +84,7 @@ impl Plane {
             name_key(&mut record, &envelope);
             let mut data_key = StackKey::blank();
             let opened =
-                section.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
+                section.unwrap(call, &envelope, Purpose::ObjectKey, &bound.digest, &mut data_key);
             let opened = opened.and_then(|under| {
                 let held = Secret::copy_of(data_key.expose()).ok_or(ObjectError::DoesNotOpen)?;
                 ticket.hold(held)?;

@@ -141,6 +141,7 @@ impl From<&Error> for S3Error {
             Error::Envelope(error) => Self::from(*error),
             Error::Object(error) => Self::from(error),
             Error::Context(_) => super::context::REFUSED,
+            Error::Vault(_) => UNAVAILABLE,
             // An answer that was lost, a keystore that is not as it was left, a wrong use of the
             // engine by the host: nothing that the client could mend.
             Error::OutcomeUnknown(_)
@@ -170,10 +171,7 @@ impl From<Refused> for S3Error {
             | Refused::NotConfigured
             | Refused::Stale
             | Refused::Starting
-            | Refused::Stopped => Self::new(
-                Code::ServiceUnavailable,
-                "Encryption and decryption are not available at the moment.",
-            ),
+            | Refused::Stopped => UNAVAILABLE,
         }
     }
 }
@@ -199,7 +197,7 @@ impl From<&KeyError> for S3Error {
                 "The state of the KMS key is not valid for this request.",
             ),
             KeyError::Unsupported { .. } => NOT_IMPLEMENTED,
-            KeyError::AlreadyExists | KeyError::LimitExceeded(_) => INTERNAL,
+            KeyError::AlreadyExists | KeyError::Damaged(_) | KeyError::LimitExceeded(_) => INTERNAL,
         }
     }
 }
@@ -265,6 +263,10 @@ impl From<CustomerKeyError> for S3Error {
     }
 }
 
+const UNAVAILABLE: S3Error = S3Error::new(
+    Code::ServiceUnavailable,
+    "Encryption and decryption are not available at the moment.",
+);
 pub(super) const INTERNAL: S3Error =
     S3Error::new(Code::InternalError, "We encountered an internal error. Please try again.");
 pub(super) const NOT_IMPLEMENTED: S3Error = S3Error::new(

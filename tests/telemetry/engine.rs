@@ -41,7 +41,9 @@ async fn guideline_m2_every_row_of_the_table_is_told_with_its_labels_and_nothing
             assert!(row.labels.contains(&label.as_str()), "{} has a label {label}", row.name);
         }
     }
-    for row in TABLE {
+    // Those of Vault have tests of their own, beside it.
+    let others = TABLE.iter().filter(|row| !row.name.starts_with("portcullis_vault_"));
+    for row in others {
         let labels: BTreeSet<_> = row.labels.iter().map(|label| (*label).to_owned()).collect();
         assert_eq!(seen.get(row.name), Some(&labels), "{}", row.name);
     }

@@ -42,9 +42,10 @@ async fn guideline_m2_what_is_scraped_is_the_table_and_prometheus_reads_it() {
             assert!(is_bound || row.labels.contains(&label), "{label} in {line}");
         }
     }
-    let all: BTreeSet<_> = TABLE.iter().map(|row| row.name).collect();
-    assert_eq!(seen, all);
-    for row in TABLE {
+    // Without Vault there is nothing to tell of it.
+    let rows = || TABLE.iter().filter(|row| !row.name.starts_with("portcullis_vault_"));
+    assert_eq!(seen, rows().map(|row| row.name).collect());
+    for row in rows() {
         let kind = format!("# TYPE {} {}", row.name, row.kind.name());
         assert!(text.lines().any(|line| line == kind), "{kind}");
         assert!(text.contains(&format!("# HELP {} {}", row.name, row.help)), "{}", row.name);

@@ -158,7 +158,8 @@ async fn main() -> Outcome<()> {
         ("generate_data_key_local".to_owned(), theirs.median(), mine.median()),
         ("decrypt_data_key_local".to_owned(), their_opens.median(), my_opens.median()),
     ];
-    let (_fixed, fixed) = on_static_keys(&directory.path().join("fixed.key"), &ours.context).await?;
+    let (_fixed, fixed) =
+        on_static_keys(&directory.path().join("fixed.key"), &ours.context).await?;
     let local = Pair {
         backend: "local",
         rival: rival.service,

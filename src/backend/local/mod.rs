@@ -143,6 +143,7 @@ impl Backend for LocalBackend {
             mutable: true,
             in_process: true,
             durable_use_counts: true,
+            shared: false,
             retire_version: VersionReach::Any,
             destroy_version: VersionReach::Any,
         }

@@ -220,6 +220,8 @@ pub(super) fn decode(id: KeyId, body: &[u8]) -> Result<KeyRecord, KeystoreProble
         policy,
         created,
         open_only: flags & 0b01 != 0,
+        damage: None,
+        revision: 0,
         versions,
     })
 }
@@ -280,6 +282,7 @@ fn decode_versions(
                 _ => return Err(WRONG),
             },
             uses_reserved: fields.u64()?,
+            grant: None,
             material: None,
         };
         let is_current = number == first + count - 1;

@@ -21,6 +21,7 @@ pub(super) fn of(error: &Error) -> (Family, &'static str) {
         Error::Config(_) => (Family::Config, "not-valid"),
         Error::Lifecycle(error) => (Family::Lifecycle, of_lifecycle(error)),
         Error::AuditField(_) => (Family::Audit, "field"),
+        Error::Vault(error) => (Family::Vault, error.code()),
         Error::ApiMisuse(_) => (Family::Internal, "api-misuse"),
         Error::Randomness => (Family::Internal, "randomness"),
         Error::Unreachable(_) => (Family::Internal, "unreachable"),
@@ -47,6 +48,7 @@ fn of_refused(refused: Refused) -> &'static str {
 fn of_key(error: &KeyError) -> &'static str {
     match error {
         KeyError::AlreadyExists => "already-exists",
+        KeyError::Damaged(_) => "damaged",
         KeyError::Disabled => "disabled",
         KeyError::Unsupported { .. } => "unsupported",
         KeyError::CurrentVersion(_) => "current-version",

@@ -29,6 +29,7 @@ pub(super) enum Family {
     Config,
     Lifecycle,
     Audit,
+    Vault,
     /// Whoever read standard output went away: said by the code alone, as `SIGPIPE` would.
     OutputClosed,
 }
@@ -49,6 +50,7 @@ impl Family {
             Self::Config => 11,
             Self::Lifecycle => 12,
             Self::Audit => 13,
+            Self::Vault => 14,
             Self::OutputClosed => 141,
         }
     }
@@ -68,6 +70,7 @@ impl Family {
             Self::Config => "config",
             Self::Lifecycle => "lifecycle",
             Self::Audit => "audit",
+            Self::Vault => "vault",
             Self::OutputClosed => "output-closed",
         }
     }

@@ -21,6 +21,8 @@ pub(super) struct Key {
     policy: Policy,
     created: WallTime,
     open_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<String>,
     pub(super) current_version: KeyVersion,
 }
 
@@ -63,6 +65,7 @@ impl Key {
             },
             created: key.created,
             open_only: key.open_only,
+            damage: key.damage.clone(),
             current_version: key.current_version,
         }
     }
@@ -98,6 +101,7 @@ pub(super) fn people_key(out: &mut dyn Write, key: &Key) -> io::Result<()> {
         ("rotate at uses", key.policy.rotate_at_uses.map_or_else(never, |uses| uses.to_string())),
         ("opens when disabled", yes_or_no(key.policy.allow_decrypt_when_disabled)),
     ];
+    shown.extend(key.damage.iter().map(|damage| ("damage", damage.clone())));
     shown.extend(key.tags.iter().map(|(name, value)| ("tag", format!("{name}={value}"))));
     fields(out, &shown)
 }
@@ -132,6 +136,9 @@ pub(super) fn people_versions(out: &mut dyn Write, versions: &[Version]) -> io::
 }
 
 fn state_of(key: &Key) -> String {
+    if key.damage.is_some() {
+        return "damaged".to_owned();
+    }
     let open_only = if key.open_only { ", open-only until rotated" } else { "" };
     match key.deletion {
         Some(at) => format!("deleted at {at}{open_only}"),

@@ -103,11 +103,43 @@ fn guideline_s1_a_secret_written_out_is_refused_with_its_line_and_not_repeated()
     }
 }
 
+#[cfg(feature = "vault")]
+#[test]
+fn a_vault_is_read_whole_and_everything_wrong_with_one_is_told() {
+    let whole = "profile = \"production\"\n[backend]\nkind = \"vault-kv2\"\n[backend.vault]\n\
+                 addresses = [\"https://a:8200\", \"https://b:8200\"]\nstate_refresh = \"2s\"\n\
+                 ca_certificate = \"ca.pem\"\nmax_in_flight = 7\n[backend.vault.auth]\n\
+                 method = \"approle\"\nrole_id_file = \"role\"\nsecret_id_env = \"SECRET\"\n";
+    let config = Config::from_toml(whole, Path::new("/etc")).unwrap();
+    let BackendConfig::VaultKv2(vault) = config.backend else { panic!("another backend") };
+    assert_eq!((vault.addresses.len(), vault.max_in_flight), (2, 7));
+    assert_eq!(vault.state_refresh, core::time::Duration::from_secs(2));
+    assert_eq!(vault.ca_certificate.as_deref(), Some(Path::new("/etc/ca.pem")));
+    for (good, bad, told) in [
+        ("\"2s\"", "\"soon\"", "state_refresh: is not a time"),
+        ("= 7", "= 0", "max_in_flight: is not between"),
+        ("https://a:8200", "http://a:8200", "addresses: names a plain HTTP address"),
+        ("https://a:8200", "https://a:8200/v1", "addresses: names more than"),
+        ("max_in_flight = 7", "skip_tls_verify = true", "in the development profile only"),
+        ("max_in_flight = 7", "token = \"s.1234\"", "a secret is never written into this file"),
+        ("max_in_flight = 7", "key_prefix = \"../x\"", "key_prefix: is not"),
+        ("role_id_file", "secret_id_file", "takes exactly one of"),
+        ("\"approle\"", "\"ldap\"", "is not one of `token`"),
+    ] {
+        let text = whole.replace(good, bad);
+        assert_ne!(text, whole);
+        let problems = problems(&text);
+        assert!(problems.iter().any(|problem| problem.contains(told)), "{bad}: {problems:?}");
+        assert!(!problems.iter().any(|problem| problem.contains("s.1234")));
+    }
+}
+
 #[test]
 fn what_this_release_has_not_is_said_plainly() {
-    let told = problems("[backend]\nkind = \"vault-transit\"\n");
-    assert_eq!(told, ["line 2: backend.kind: is not in this release: use `local` or `static`"]);
-    assert_eq!(problems(""), ["backend: is missing: name a kind, `local` or `static`"]);
+    let told = problems("[backend]\nkind = \"kmip\"\n");
+    let kinds = "`local`, `static`, `vault-kv2` or `vault-transit`";
+    assert_eq!(told, [format!("line 2: backend.kind: is not a backend: use {kinds}")]);
+    assert_eq!(problems(""), [format!("backend: is missing: name a kind, {kinds}")]);
 }
 
 #[test]

@@ -151,17 +151,16 @@ impl Kms {
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let (plane, whole) = (&self.shared.plane, Whole { kind, context });
-        let mut open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
-        let ((), unwritten) = self.attempt(None, &mut open).await?;
+        let open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
+        let ((), unwritten) = self.attempt(None, open).await?;
         if let Some(ticket) = unwritten {
             out.as_mut_slice().zeroize();
             out.clear();
             self.shared.trail.written(ticket).await?;
             // A stop or a change of the key may have come meanwhile: it is opened again, so that
             // it is released in a section.
-            let call = Call::recorded(&self.caller);
-            let opened = plane.open_whole(&call, whole, sealed, out);
-            opened.map_err(TryError::into_waitless)?;
+            let open = |call: &Call<'_>| plane.open_whole(call, whole, sealed, out);
+            self.attempt_as(|| Call::recorded(&self.caller), None, open).await?;
         }
         Ok(())
     }

@@ -126,7 +126,8 @@ impl Kms {
         };
         drop(result);
         self.shared.trail.written(ticket).await?;
-        work(&Call::recorded(&self.caller)).map_err(TryError::into_waitless)
+        let (result, _) = self.attempt_as(|| Call::recorded(&self.caller), None, &work).await?;
+        Ok(result)
     }
 }
 

@@ -217,12 +217,13 @@ impl Section<'_> {
     /// Makes `object_key` the one in the envelope of `head`, if it was bound to `bound`.
     fn open_head(
         &self,
+        call: &Call<'_>,
         head: &Head<'_>,
         bound: &Bound,
         object_key: &mut StackKey,
     ) -> Result<KeyUnderWay, TryError> {
         let envelope = Envelope::parse(head.envelope)?;
-        let under = self.unwrap(&envelope, Purpose::ObjectKey, &bound.digest, object_key)?;
+        let under = self.unwrap(call, &envelope, Purpose::ObjectKey, &bound.digest, object_key)?;
         // Records hold keys of one length; an envelope of another was not made for one.
         if object_key.expose().len() != DataKeySpec::AES_256.bytes() {
             return Err(ObjectError::DoesNotOpen.into());

@@ -74,7 +74,7 @@ impl Plane {
             name_key(&mut recording, &envelope);
             let mut object_key = StackKey::blank();
             let mut prk = StackKey::blank();
-            let opened = section.open_head(&parsed.head, &bound, &mut object_key);
+            let opened = section.open_head(call, &parsed.head, &bound, &mut object_key);
             let opened = opened.and_then(|master| {
                 let keys = RecordKeys::of(&object_key);
                 keys.check(parsed.authenticated, parsed.mac)?;

@@ -78,7 +78,7 @@ impl Plane {
             subject.name_in(&mut recording);
             name_key(&mut recording, &envelope);
             let mut keys = NewKeys::blank();
-            let opened = section.open_head(&parsed.head, &bound, &mut keys.object_key);
+            let opened = section.open_head(call, &parsed.head, &bound, &mut keys.object_key);
             let opened = opened.and_then(|_| {
                 RecordKeys::of(&keys.object_key).check(parsed.authenticated, parsed.mac)?;
                 open_customer(parsed.head.customer.as_ref(), customer_key, &mut keys.prk)?;
@@ -115,7 +115,7 @@ impl Plane {
             subject.name_in(&mut recording);
             name_key(&mut recording, &envelope);
             let mut object_key = StackKey::blank();
-            let opened = section.open_head(&parsed.head, &bound, &mut object_key);
+            let opened = section.open_head(call, &parsed.head, &bound, &mut object_key);
             let rewrapped = opened.and_then(|_| {
                 let keys = RecordKeys::of(&object_key);
                 keys.check(parsed.authenticated, parsed.mac)?;

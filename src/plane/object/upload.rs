@@ -100,7 +100,7 @@ impl Plane {
             subject.name_in(&mut recording);
             name_key(&mut recording, &envelope);
             let mut object_key = StackKey::blank();
-            let opened = section.open_head(&parsed.head, &bound, &mut object_key);
+            let opened = section.open_head(call, &parsed.head, &bound, &mut object_key);
             let opened = opened.and_then(|master| {
                 RecordKeys::of(&object_key).check(parsed.authenticated, parsed.mac)?;
                 let keys = ObjectKeys::new(self, section, master, &object_key, None)?;

@@ -46,6 +46,7 @@ fn versions(state: KeyState, first: u32, raw: Vec<RawVersion>) -> Vec<Arc<Versio
             created: WallTime::from_millis(created),
             state: version_state,
             uses_reserved: uses,
+            grant: None,
             material: keeps.then(|| Arc::new(Secret::copy_of(&material).unwrap())),
         })
     };
@@ -87,7 +88,10 @@ prop_compose! {
         policy.rotate_at_uses = uses;
         let created = WallTime::from_millis(created);
         let versions = versions(state, first, raw);
-        Shown(KeyRecord { id, description, tags, state, policy, created, open_only, versions })
+        let (damage, revision) = (None, 0);
+        Shown(KeyRecord {
+            id, description, tags, state, policy, created, open_only, damage, revision, versions,
+        })
     }
 }
 
