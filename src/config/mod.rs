@@ -6,9 +6,9 @@ mod file;
 use std::path::Path;
 
 use crate::audit::Release;
+use crate::backend::BackendKind;
 #[cfg(feature = "local")]
 use crate::backend::local::LocalConfig;
-use crate::backend::BackendKind;
 use crate::backend::static_key::StaticConfig;
 #[cfg(feature = "vault")]
 use crate::backend::vault::VaultConfig;

@@ -387,10 +387,10 @@ impl Kms {
     pub fn activity(&self) -> Activity {
         let Shared { ports, written, .. } = &*self.shared;
         let read = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let actors = ports.lanes().into_iter().map(|lane| ActorActivity {
-            actor: lane.name,
-            messages: lane.messages,
-        });
+        let actors = ports
+            .lanes()
+            .into_iter()
+            .map(|lane| ActorActivity { actor: lane.name, messages: lane.messages });
         let actors = actors.collect();
         let audit = AuditActivity {
             records: read(&written.records),

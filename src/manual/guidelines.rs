@@ -42,8 +42,8 @@
 //! |---|---|---|
 //! | V1 | audit logging enabled in Vault | its operator's: the tests count requests in it. Not yet: a check of ours |
 //! | V2 | a dedicated policy for just `transit` and `secret` | fulfilled: `portcullis vault policy`, `the_policy_names_what_is_configured_and_nothing_else` |
-//! | V3 | automatic token renewal | fulfilled: see the chapter `vault_identity` |
-//! | V4 | `/v1/sys/health` is watched | `portcullis status` asks each node: `the_status_shows_nodes_login_and_breaker`. Not yet: as a metric |
+//! | V3 | automatic token renewal | fulfilled: see the chapter `vault_identity`. The time to lock-out is a metric and an alert: `guideline_v3_the_seconds_to_lock_out_are_told_and_counts_outlive_a_replaced_identity` |
+//! | V4 | `/v1/sys/health` is watched | `portcullis status` asks each node: `the_status_shows_nodes_login_and_breaker`. Whether calls are made is a metric and an alert ([`metrics`](super::metrics)). Not yet: each node as one |
 //!
 //! # Caching and memory
 //!

@@ -135,9 +135,8 @@ impl Counts {
     #[cold]
     fn failed(&self, operation: Operation, class: ErrorClass) {
         let row = self.failed.get(usize::from(operation.code()));
-        let row = row.map(|row| {
-            row.get_or_init(|| Box::new(core::array::from_fn(|_| AtomicU64::new(0))))
-        });
+        let row = row
+            .map(|row| row.get_or_init(|| Box::new(core::array::from_fn(|_| AtomicU64::new(0)))));
         if let Some(count) = row.and_then(|row| row.get(usize::from(class.code()))) {
             count.fetch_add(1, Ordering::Relaxed);
         }

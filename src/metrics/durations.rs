@@ -6,19 +6,8 @@ use core::time::Duration;
 /// The upper bounds in seconds of the buckets that durations are counted in, and that an exporter
 /// should show histograms by: 1 us times a power of four, up to 17 s. What took longer is above all.
 pub const BUCKETS: [f64; 13] = [
-    0.000_001,
-    0.000_004,
-    0.000_016,
-    0.000_064,
-    0.000_256,
-    0.001_024,
-    0.004_096,
-    0.016_384,
-    0.065_536,
-    0.262_144,
-    1.048_576,
-    4.194_304,
-    16.777_216,
+    0.000_001, 0.000_004, 0.000_016, 0.000_064, 0.000_256, 0.001_024, 0.004_096, 0.016_384,
+    0.065_536, 0.262_144, 1.048_576, 4.194_304, 16.777_216,
 ];
 
 /// One more than there are bounds.

@@ -200,5 +200,4 @@ fn series(metric: &Metric, values: &[&str]) -> Series {
     (metric.name, values.iter().map(|value| (*value).to_owned()).collect())
 }
 
-static METADATA: Metadata<'static> =
-    Metadata::new("portcullis", Level::INFO, Some(module_path!()));
+static METADATA: Metadata<'static> = Metadata::new("portcullis", Level::INFO, Some(module_path!()));

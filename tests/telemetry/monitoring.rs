@@ -85,7 +85,11 @@ fn select(selector: &VectorSelector, asked: &mut Asked) -> BTreeSet<&'static str
     for matcher in &selector.matchers.matchers {
         assert!(labels.contains(matcher.name.as_str()), "{name} has no label {}", matcher.name);
         for value in values(matcher) {
-            assert!(is_free(&matcher.name) || is_word(value), "{name}: no {} is ever {value:?}", matcher.name);
+            assert!(
+                is_free(&matcher.name) || is_word(value),
+                "{name}: no {} is ever {value:?}",
+                matcher.name
+            );
         }
     }
     labels

@@ -41,8 +41,7 @@ async fn guideline_c2_no_key_and_no_context_stands_in_a_metric_or_a_span() {
     needles.push("planted-".to_owned());
 
     // Successes and failures of hits, hops and brakes.
-    let made =
-        kms.generate_data_key(&fixture.key, DataKeySpec::AES_256, &context).await.unwrap();
+    let made = kms.generate_data_key(&fixture.key, DataKeySpec::AES_256, &context).await.unwrap();
     let mut key = [0; 32];
     made.key.copy_into(&mut key).unwrap();
     needles.extend(forms(&key));

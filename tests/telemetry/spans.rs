@@ -65,7 +65,8 @@ impl Log {
         for span in &spans {
             let line: Vec<_> =
                 std::iter::successors(Some(span), |span| Some(&spans[span.parent?])).collect();
-            let is_of = |span: &&Span| span.fields.get("request_id").is_some_and(|it| it == request_id);
+            let is_of =
+                |span: &&Span| span.fields.get("request_id").is_some_and(|it| it == request_id);
             if line.iter().any(is_of) {
                 let labels: Vec<_> = line.iter().rev().map(|span| span.label()).collect();
                 found.push((labels.join(" > "), span.clone()));
