@@ -21,6 +21,7 @@
 //! | [`backend`] | backend | the open store, its key table, changes | keys' changes, use counts, load, close | reaper, audit |
 //! | `credentials` | backend | the Vault identity: login, renewal, rotation | a store that opens or closes, rejected tokens, rotate, timers | whoever asked; calls, by the slot of the token |
 //! | [`audit`] | audit | the rounds that collect records | rings | the writer's thread |
+//! | [`meter`] | control | when metrics are told | timers | nobody |
 //! | [`lifecycle`] | control | the state machine, the gate's lever | start, stop, freeze, built, quiet | backend; all, by the gate |
 //! | [`watch::Watch`] (last) | control | what is kept alive, and how often it died | obituaries | its owner: given up |
 
@@ -30,6 +31,7 @@ pub(crate) mod backend;
 #[cfg(feature = "vault")]
 pub(crate) mod credentials;
 pub(crate) mod lifecycle;
+pub(crate) mod meter;
 pub(crate) mod port;
 pub(crate) mod reaper;
 pub(crate) mod system;

@@ -43,7 +43,8 @@ pub(crate) use self::delivery::{Begun, Delivery};
 use super::timer::Timer;
 use crate::error::{Error, Refused};
 use crate::limits::REBUILD_BACKOFF_MIN;
-use crate::status::{ActorActivity, Messages};
+use crate::metrics::Samples;
+use crate::status::Messages;
 
 /// The way to the actor `A`, whichever value of it is alive.
 ///
@@ -254,9 +255,9 @@ impl<A: Actor> Port<A> {
         self.0.desk.counters()
     }
 
-    /// The same under the port's name.
-    pub(crate) fn activity(&self) -> ActorActivity {
-        ActorActivity { actor: self.name(), messages: self.counters() }
+    /// How long messages waited, and how long handling them took, by size.
+    pub(crate) fn samples(&self) -> (Samples, Samples) {
+        self.0.desk.samples()
     }
 
     /// Counts a rebuild of the actor.

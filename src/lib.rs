@@ -84,6 +84,7 @@
 //! | S3's encryption headers read, decided and answered | [`s3`], [`mod@manual::s3`] |
 //! | everything to stop, now | [`Kms::stop`], [`Kms::freeze`] |
 //! | one key to stop | [`Kms::change_key`] with [`Mutation::Disable`](key::Mutation::Disable) |
+//! | to be watched: metrics, alerts, traces | [`metrics`], [`manual::metrics`] |
 //! | messages in place of calls | [`Kms::ask`], [`Asker`], [`Kms::recipient_in`] |
 //!
 //! # Two planes and a gate
@@ -113,8 +114,9 @@
 //! # Features
 //!
 //! `local` is the keystore in a directory. `vault` keeps master keys in HashiCorp Vault or OpenBao,
-//! and alone brings an HTTP client. `cli`, the default, is the program `portcullis` and includes
-//! both. A host takes `default-features = false, features = ["local"]`. Features add
+//! and alone brings an HTTP client. `prometheus` renders metrics as text that Prometheus reads.
+//! `cli`, the default, is the program `portcullis` and includes the first two. A host takes
+//! `default-features = false, features = ["local"]`. Features add
 //! interface; none changes what a call does.
 //!
 //! # Where to go on
@@ -150,11 +152,13 @@ mod gate;
 pub mod key;
 pub mod limits;
 pub mod manual;
+pub mod metrics;
 mod object;
 mod plane;
 pub mod s3;
 mod secret;
 pub mod status;
+mod trace;
 
 pub use actors::ask::{Answer, Ask, Asker};
 pub use actors::backend::MutationReport;

@@ -282,5 +282,15 @@ pub const ETAG_BYTES_MAX: usize = 128;
 /// Most checksums of one object or part: one of each algorithm.
 pub const CHECKSUMS_MAX: usize = 6;
 
+/// Master keys that have metrics of their own: series of a recorder are never taken back, and each
+/// costs its storage for as long as it keeps history.
+pub const METRIC_KEYS_MAX: usize = 100;
+
+/// Samples of one histogram that one round tells a recorder, which keeps each until it is scraped.
+pub const METRIC_SAMPLES_MAX: u64 = 10_000;
+
+/// How often metrics are told by themselves: three times in the usual interval of scraping.
+pub const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Records of parts that one section checks: about 50 us of work.
 pub const PARTS_PER_SECTION: usize = 64;

@@ -53,6 +53,23 @@ impl Phase {
         }
     }
 
+    /// Every phase as a label of metrics.
+    pub(crate) const LABELS: [&'static str; 7] =
+        ["draining", "failed", "frozen", "not-configured", "running", "starting", "stopped"];
+
+    /// The phase as a label of metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not-configured",
+            Self::Draining
+            | Self::Failed(_)
+            | Self::Frozen(_)
+            | Self::Running
+            | Self::Starting
+            | Self::Stopped => self.name(),
+        }
+    }
+
     /// What is answered in this phase where there is no generation.
     pub(crate) fn refusal(self) -> Refused {
         refusal(self.refusal_code())

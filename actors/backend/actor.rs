@@ -74,7 +74,7 @@ pub(super) struct Live {
     pub(super) keys: Arc<KeyTable>,
     pub(super) directory: Directory,
     pub(super) config: Arc<Config>,
-    kind: BackendKind,
+    pub(super) kind: BackendKind,
     capabilities: Capabilities,
     pub(super) remote: Option<Arc<dyn Remote>>,
     pub(super) watcher: Option<Watcher>,
@@ -394,10 +394,12 @@ pub(super) fn answered<T: Send + 'static>(
     begun: Begun,
     answer: oneshot::Receiver<Result<T, Error>>,
 ) -> ResponseFuture<Result<T, Error>> {
-    Box::pin(async move {
+    let span = begun.span().clone();
+    let answered = async move {
         let _begun = begun;
         answer.await.unwrap_or_else(|_lost| Err(crate::error::OutcomeUnknown.into()))
-    })
+    };
+    Box::pin(answered.instrument(span))
 }
 
 /// The store that is asked for is being opened: try again.

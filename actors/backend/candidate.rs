@@ -24,17 +24,20 @@ use actix::{
     ActorContext, ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture,
 };
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::actor::{BackendActor, InUse, Live, answered};
 use super::messages::{Abandon, Adopt, Candidate, CloseReplaced, OpenCandidate};
 use super::mutation::{Away, Brake, carry_over};
 use crate::actors::port::Delivery;
-use crate::backend::{self, Backend, Preparation};
+use crate::backend::{self, Backend, BackendKind, Preparation};
 use crate::clock::WallTime;
 use crate::config::Config;
 use crate::error::{Error, Refused};
 use crate::key::KeyRecord;
 use crate::key::table::KeyTable;
+use crate::metrics::BackendCall;
+use crate::trace;
 
 /// What comes after the store in use.
 #[derive(Default)]
@@ -52,6 +55,7 @@ struct Wanted {
     /// Whether it is the store in use under another configuration.
     is_same_store: bool,
     done: Reply,
+    span: Span,
 }
 
 /// The opening under way.
@@ -198,11 +202,12 @@ impl BackendActor {
     pub(super) fn open_again(&mut self, context: &mut Context<Self>, in_use: InUse) {
         let abandoned = Arc::<AtomicBool>::default();
         let InUse { config, keys } = in_use;
+        let kind = config.backend.kind();
         let work =
             backend::open(config.backend.clone(), self.means.clone(), Arc::clone(&abandoned));
         let work =
             work.map(|backend| Opened::Store(Box::new(Live::new(backend, Some(keys), config))));
-        self.open(context, Purpose::Again, work, abandoned);
+        self.open(context, Purpose::Again, work, abandoned, kind);
     }
 
     /// Begins the opening that is wanted, if nothing keeps it from that.
@@ -210,9 +215,11 @@ impl BackendActor {
         if self.busy || self.succession.is_opening() {
             return;
         }
-        let Some(Wanted { open, is_same_store, done }) = self.succession.wanted.take() else {
+        let Some(wanted) = self.succession.wanted.take() else {
             return;
         };
+        let Wanted { open, is_same_store, done, span } = wanted;
+        let _entered = span.entered();
         let OpenCandidate { attempt, config, shares, abandoned } = open;
         if !shares {
             // What a successor has opened again of an engine that has failed since may hold the
@@ -220,6 +227,7 @@ impl BackendActor {
             self.close_stores();
         }
         let backend = config.backend.clone();
+        let kind = backend.kind();
         let work = match &self.live {
             Some(live) if is_same_store => {
                 backend::check_successor(backend, live.config.backend.clone())
@@ -232,7 +240,7 @@ impl BackendActor {
             }
         };
         let purpose = Purpose::Candidate { attempt, config, is_same_store, done };
-        self.open(context, purpose, work, abandoned);
+        self.open(context, purpose, work, abandoned, kind);
     }
 
     fn open(
@@ -241,6 +249,7 @@ impl BackendActor {
         purpose: Purpose,
         work: Preparation<Opened>,
         abandoned: Arc<AtomicBool>,
+        kind: BackendKind,
     ) {
         let (cancel, cancelled) = oneshot::channel();
         self.succession.opening = Some(Opening {
@@ -250,8 +259,12 @@ impl BackendActor {
             brakes: Vec::new(),
             opened: None,
         });
-        let opened = prepared(work, cancelled).into_actor(self);
-        context.spawn(opened.map(|opened, actor, context| {
+        let began = self.plane.clock.boot();
+        let span = trace::backend(kind.name(), BackendCall::Open.name());
+        let opened = prepared(work, cancelled).instrument(span).into_actor(self);
+        context.spawn(opened.map(move |opened, actor, context| {
+            let took = actor.plane.clock.boot().since(began);
+            actor.plane.counts.called(kind.name(), BackendCall::Open, took, &opened);
             actor.opened(context, opened);
             actor.advance(context);
         }));
@@ -354,9 +367,11 @@ async fn prepared<T: Send + 'static>(
     cancelled: oneshot::Receiver<()>,
 ) -> Result<T, Error> {
     match work {
-        Preparation::Blocking(work) => tokio::task::spawn_blocking(work)
-            .await
-            .unwrap_or(Err(Error::Unreachable("opening the backend panicked"))),
+        Preparation::Blocking(work) => {
+            let span = Span::current();
+            let opened = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
+            opened.unwrap_or(Err(Error::Unreachable("opening the backend panicked")))
+        }
         Preparation::Awaited(work) => {
             let (mut work, mut cancelled) = (work, pin!(cancelled));
             poll_fn(|cx| match work.as_mut().poll(cx) {
@@ -411,7 +426,8 @@ impl Handler<Delivery<OpenCandidate>> for BackendActor {
             self.refuse_changes();
         }
         let (done, answer) = oneshot::channel();
-        let wanted = Wanted { open, is_same_store, done };
+        let span = begun.span().clone();
+        let wanted = Wanted { open, is_same_store, done, span };
         Wanted::refuse(self.succession.wanted.replace(wanted));
         self.advance(context);
         answered(begun, answer)

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tracing::Span;
+use tracing::{Instrument, Span};
 
 use super::messages::MutationReport;
 use super::supply::Errand;
@@ -27,7 +27,9 @@ use crate::gate::{Class, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyDescription, KeyId, KeyRecord, KeyState, Mutation, VersionTag};
 use crate::limits::QUIESCE_DEADLINE;
+use crate::metrics::BackendCall;
 use crate::plane::{Plane, TryError};
+use crate::trace;
 
 /// A change that waits for its turn.
 pub(super) struct Job {
@@ -41,7 +43,7 @@ pub(super) enum Kind {
     /// Somebody asked: audited.
     Asked { caller: Caller, span: Span, done: oneshot::Sender<Result<MutationReport, Error>> },
     /// Callers are short of use counts: not an act of anybody.
-    Supply { errand: Errand, _begun: Begun },
+    Supply { errand: Errand, begun: Begun },
 }
 
 /// A backend that is away with a change, and the table in which its keys are published.
@@ -93,18 +95,25 @@ impl Job {
         matches!(self.kind, Kind::Asked { .. }) && self.mutation.is_brake()
     }
 
+    fn call(&self) -> BackendCall {
+        match self.mutation {
+            Mutation::ReserveUses { .. } => BackendCall::ReserveUses,
+            _ => BackendCall::Change,
+        }
+    }
+
     /// Whose request it is part of.
     pub(super) fn span(&self) -> Span {
         match &self.kind {
             Kind::Asked { span, .. } => span.clone(),
-            Kind::Supply { .. } => Span::none(),
+            Kind::Supply { begun, .. } => begun.span().clone(),
         }
     }
 
     /// Refuses it before it began, which the trail counts where somebody asked (guarantee 4).
     pub(super) fn refuse(self, plane: &Plane, why: Refused) {
         if matches!(self.kind, Kind::Asked { .. }) {
-            plane.audit.refused(stripe_of_thread(), why);
+            plane.refused(why);
         }
         self.fail(why.into());
     }
@@ -129,7 +138,14 @@ pub(super) async fn carry_out(
     let Away { keys, mut backend } = in_use;
     let now = plane.clock.wall();
     let mut result = match permitted(&plane, &trail, &job).await {
-        Ok(()) => backend.mutate(&job.id, &job.mutation, now).await,
+        Ok(()) => {
+            let began = plane.clock.boot();
+            let span = trace::backend(backend.kind().name(), job.call().name());
+            let result = backend.mutate(&job.id, &job.mutation, now).instrument(span).await;
+            let took = plane.clock.boot().since(began);
+            plane.counts.called(backend.kind().name(), job.call(), took, &result);
+            result
+        }
         Err(error) => Err(error),
     };
     // Unchanged too: others may have changed it before.
@@ -228,7 +244,8 @@ impl Finish {
         reason = "it ends by its own deadlines and owns its answer"
     )]
     pub(super) fn spawn(self) {
-        tokio::task::spawn_local(self.run());
+        let span = self.job.span();
+        tokio::task::spawn_local(self.run().instrument(span));
     }
 
     async fn run(self) {
@@ -250,9 +267,11 @@ impl Finish {
             Kind::Asked { .. }
                 if matches!(result, Err(Error::Refused(Refused::AuditUnavailable))) =>
             {
-                plane.audit.refused(stripe_of_thread(), Refused::AuditUnavailable);
+                plane.refused(Refused::AuditUnavailable);
             }
             Kind::Asked { caller, .. } => {
+                let operation = Operation::from(&job.mutation);
+                plane.counts.ended(stripe_of_thread(), operation, outcome);
                 let record = record(&plane, caller, &job, Stage::Outcome, outcome);
                 let audited = if job.mutation.is_brake() {
                     Ok(trail.brake(&record).await)

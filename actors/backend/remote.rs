@@ -11,17 +11,20 @@ use std::sync::Arc;
 
 use actix::{ActorFutureExt, AsyncContext, Context, Handler, ResponseFuture, WrapFuture};
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::actor::{BackendActor, Live, answered};
 use super::messages::{UseRemote, Work};
 use crate::actors::port::Delivery;
-use crate::backend::{Remote, Watcher};
+use crate::backend::{BackendKind, Remote, Watcher};
 use crate::error::{Error, KeyError, Refused};
 use crate::key::table::KeyTable;
 use crate::key::{KeyId, KeyRecord};
 use crate::limits::{LOOKS_PER_ROUND, REBUILD_BACKOFF_MIN};
+use crate::metrics::BackendCall;
 use crate::plane::Plane;
 use crate::plane::remote::{Given, Held, Wanted};
+use crate::trace;
 
 impl Work {
     /// What a section wants, as a message.
@@ -33,6 +36,15 @@ impl Work {
             Wanted::Unwrap { key, token, context } => Self::Unwrap { key, token, context },
             Wanted::Rewrap { key, token, context } => Self::Rewrap { key, token, context },
             Wanted::Look { key } => Self::Look { key },
+        }
+    }
+
+    fn call(&self) -> Option<BackendCall> {
+        match self {
+            Self::Wrap { .. } => Some(BackendCall::Wrap),
+            Self::Unwrap { .. } => Some(BackendCall::Unwrap),
+            Self::Rewrap { .. } => Some(BackendCall::Rewrap),
+            Self::Look { .. } => None,
         }
     }
 
@@ -104,6 +116,7 @@ impl Handler<Delivery<UseRemote>> for BackendActor {
             Ok(begun) => begun,
             Err(error) => return Box::pin(async { Err(error) }),
         };
+        let _entered = begun.entered();
         let (done, answer) = oneshot::channel();
         let begun_work = match work {
             Work::Look { key } => self.look_for(context, key.clone(), Given::Looked { key }, done),
@@ -132,9 +145,11 @@ impl BackendActor {
         // It was disabled or changed after the section that wants this: that looks again.
         let key = work.key().clone();
         live.directory.record(&key)?;
-        let keys = Arc::clone(&live.keys);
+        let (keys, kind) = (Arc::clone(&live.keys), live.kind);
         let (call, stopped) = self.under_way.begin(&key);
-        let work = carry_out(Arc::clone(&self.plane), remote, work);
+        let span = work.call().map(|call| trace::backend(kind.name(), call.name()));
+        let work = carry_out(Arc::clone(&self.plane), remote, kind, work);
+        let work = work.instrument(span.unwrap_or_else(Span::none));
         let work = or_stopped(work, stopped).into_actor(self);
         context.spawn(work.map(move |result, actor, context| {
             actor.under_way.end(&key, call);
@@ -287,7 +302,21 @@ async fn or_stopped(
     .await
 }
 
-async fn carry_out(plane: Arc<Plane>, remote: Arc<dyn Remote>, work: Work) -> Result<Given, Error> {
+async fn carry_out(
+    plane: Arc<Plane>,
+    remote: Arc<dyn Remote>,
+    kind: BackendKind,
+    work: Work,
+) -> Result<Given, Error> {
+    let (began, call) = (plane.clock.boot(), work.call());
+    let given = asked(&plane, &*remote, work).await;
+    if let Some(call) = call {
+        plane.counts.called(kind.name(), call, plane.clock.boot().since(began), &given);
+    }
+    given
+}
+
+async fn asked(plane: &Arc<Plane>, remote: &dyn Remote, work: Work) -> Result<Given, Error> {
     match work {
         Work::Wrap { key, held, context } => {
             let wrapped = remote.wrap(key, held.for_backend()?, context);
@@ -296,7 +325,7 @@ async fn carry_out(plane: Arc<Plane>, remote: Arc<dyn Remote>, work: Work) -> Re
         }
         Work::Unwrap { key, token, context } => {
             let data_key = remote.unwrap(key, token, context).await?;
-            let held = Held::put(&plane, &data_key)?;
+            let held = Held::put(plane, &data_key)?;
             Ok(Given::Unwrapped { held })
         }
         Work::Rewrap { key, token, context } => {

@@ -18,7 +18,7 @@ impl Handler<Delivery<ReserveUses>> for BackendActor {
         };
         match self.next_block(&id) {
             Ok(Some(mutation)) => {
-                let kind = Kind::Supply { errand, _begun: begun };
+                let kind = Kind::Supply { errand, begun };
                 self.enqueue(context, Job { id, mutation, kind });
             }
             Ok(None) => errand.done(Ok(())),

@@ -19,7 +19,7 @@ use crate::backend::vault::auth::{
 use crate::clock::Clock;
 use crate::error::{CredentialError, Error, VaultError};
 use crate::limits::ASK_DEADLINE;
-use crate::status::{ActorActivity, IdentityHealth, IdentityStatus, RotationReport, VaultStatus};
+use crate::status::{IdentityHealth, IdentityStatus, RotationReport, VaultStatus};
 
 /// The way to the credentials actor, and what outlives its value.
 #[derive(Clone)]
@@ -92,9 +92,9 @@ impl Registry {
         &self.port
     }
 
-    /// What became of the messages to it.
-    pub(crate) fn activity(&self) -> [ActorActivity; 2] {
-        [self.port.activity(), self.control.activity()]
+    /// The same for what the engine itself tells it, in a queue of its own.
+    pub(crate) fn control(&self) -> &Port<Credentials> {
+        &self.control
     }
 
     /// Logs every identity in anew.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use actix::{Actor, AsyncContext, Context};
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::state::{Answer, Asker, Command, Effect, InFlight, Machine, Refusal};
 use crate::actors::audit::Trail;
@@ -15,7 +16,7 @@ use crate::actors::watch::Obituary;
 use crate::audit::{Caller, ErrorClass, Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown};
-use crate::gate::{Scope, ShutTicket};
+use crate::gate::{Scope, ShutTicket, stripe_of_thread};
 use crate::plane::{Generation, Plane};
 use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, Status, StopReport};
 
@@ -272,9 +273,11 @@ impl Lifecycle {
         let asker = self.enlist(reply(done));
         self.apply(context, command(asker));
         let (trail, plane) = (self.trail.clone(), Arc::clone(&self.plane));
-        async move {
+        let span = begun.span().clone();
+        let answered = async move {
             let _begun = begun;
             let answer = answer.await.unwrap_or(Err(OutcomeUnknown.into()));
+            plane.counts.ended(stripe_of_thread(), operation, outcome_of(&answer));
             // A brake has no intent: this is the whole of it.
             let is_brake = matches!(operation, Operation::Stop | Operation::Freeze);
             let stage = if is_brake { Stage::Event } else { Stage::Outcome };
@@ -286,7 +289,8 @@ impl Lifecycle {
             };
             let audited = trail.brake(&record).await;
             (answer, audited)
-        }
+        };
+        answered.instrument(span)
     }
 }
 

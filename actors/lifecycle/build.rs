@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use tracing::{Instrument, Span};
 
 use super::actor::Lifecycle;
 use super::close::CLOSE_DEADLINE;
@@ -43,16 +44,21 @@ impl Lifecycle {
                 }
             }
         };
-        let opened = open.into_actor(self).map(move |opened, actor, context| match opened {
-            Ok(candidate) => {
-                actor.candidates.insert(attempt, candidate);
-                actor.apply(context, Command::Built { attempt });
-            }
-            Err(error) => {
-                actor.build_errors.insert(attempt, error);
-                let why = "the backend could not be opened";
-                actor.apply(context, Command::BuildFailed { attempt, why });
-                actor.build_errors.remove(&attempt);
+        let span = Span::current();
+        let opened = open.instrument(span.clone()).into_actor(self);
+        let opened = opened.map(move |opened, actor, context| {
+            let _entered = span.entered();
+            match opened {
+                Ok(candidate) => {
+                    actor.candidates.insert(attempt, candidate);
+                    actor.apply(context, Command::Built { attempt });
+                }
+                Err(error) => {
+                    actor.build_errors.insert(attempt, error);
+                    let why = "the backend could not be opened";
+                    actor.apply(context, Command::BuildFailed { attempt, why });
+                    actor.build_errors.remove(&attempt);
+                }
             }
         });
         context.spawn(opened);

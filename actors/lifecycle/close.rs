@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use tokio::sync::oneshot;
+use tracing::{Instrument, Span};
 
 use super::actor::Lifecycle;
 use super::state::Command;
@@ -31,7 +32,10 @@ impl Lifecycle {
                 let _ = backend.ask(Settle, CLOSE_DEADLINE).await;
             }
         };
-        context.spawn(quiet.into_actor(self).map(move |(), actor, context| {
+        let span = Span::current();
+        let quiet = quiet.instrument(span.clone()).into_actor(self);
+        context.spawn(quiet.map(move |(), actor, context| {
+            let _entered = span.entered();
             actor.apply(context, Command::Quiet { round });
         }));
         let late = async move { timer.within(QUIESCE_DEADLINE, gone).await.is_err() };
@@ -49,7 +53,10 @@ impl Lifecycle {
         // Whatever is built in the backend's place from here on opens nothing.
         self.adopted.forget();
         let closed = closed(self.backend.clone(), self.trail.timer().clone());
-        context.spawn(closed.into_actor(self).map(move |(), actor, context| {
+        let span = Span::current();
+        let closed = closed.instrument(span.clone()).into_actor(self);
+        context.spawn(closed.map(move |(), actor, context| {
+            let _entered = span.entered();
             // Once more: what it had adopted last, before it heard of this, and was lost with.
             actor.adopted.forget();
             // What a change that was under way drew last.

@@ -37,6 +37,7 @@ impl Handler<Delivery<Configure>> for Lifecycle {
         context: &mut Context<Self>,
     ) -> Self::Result {
         let (Configure { config, caller }, begun) = begun_or_refused!(delivery);
+        let _entered = begun.entered();
         match self.machine.phase() {
             Phase::NotConfigured | Phase::Stopped | Phase::Failed(_) => self.config = Some(config),
             Phase::Draining | Phase::Frozen(_) | Phase::Running | Phase::Starting => {}
@@ -52,6 +53,7 @@ impl Handler<Delivery<Start>> for Lifecycle {
 
     fn handle(&mut self, delivery: Delivery<Start>, context: &mut Context<Self>) -> Self::Result {
         let (Start { seen, caller }, begun) = begun_or_refused!(delivery);
+        let _entered = begun.entered();
         self.seen = self.seen.max(seen);
         let who = (Operation::Start, caller);
         let answer = self.ask(context, begun, who, Reply::Started, Command::Start);
@@ -66,6 +68,7 @@ impl Handler<Delivery<Stop>> for Lifecycle {
         let Ok((stop, begun)) = delivery.begin() else {
             return;
         };
+        let _entered = begun.entered();
         let Stop { drain, shut, caller, done } = stop;
         self.seen = self.seen.max(shut);
         let command = |asker| Command::Stop { drain, asker };
@@ -87,6 +90,7 @@ impl Handler<Delivery<Freeze>> for Lifecycle {
         let Ok((freeze, begun)) = delivery.begin() else {
             return;
         };
+        let _entered = begun.entered();
         let Freeze { scope, shut, caller, done } = freeze;
         self.seen = self.seen.max(shut);
         let command = |asker| Command::Freeze { scope, asker };
@@ -107,6 +111,7 @@ impl Handler<Delivery<Thaw>> for Lifecycle {
 
     fn handle(&mut self, delivery: Delivery<Thaw>, context: &mut Context<Self>) -> Self::Result {
         let (Thaw { seen, caller }, begun) = begun_or_refused!(delivery);
+        let _entered = begun.entered();
         self.seen = self.seen.max(seen);
         let who = (Operation::Thaw, caller);
         let answer = self.ask(context, begun, who, Reply::Done, Command::Thaw);
@@ -123,6 +128,7 @@ impl Handler<Delivery<Reconfigure>> for Lifecycle {
         context: &mut Context<Self>,
     ) -> Self::Result {
         let (Reconfigure { config, caller }, begun) = begun_or_refused!(delivery);
+        let _entered = begun.entered();
         self.offered = Some(config);
         let who = (Operation::Reconfigure, caller);
         let answer = self.ask(context, begun, who, Reply::Started, Command::Reconfigure);

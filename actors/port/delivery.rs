@@ -9,12 +9,15 @@ use actix::{MailboxError, Message};
 use crossbeam_utils::CachePadded;
 use tokio::time::Instant;
 use tracing::Span;
+use tracing::span::EnteredSpan;
 
 use super::super::timer::{Alarm, Rang, Timer};
 use super::tally::Tally;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::limits::MAILBOX_MAX;
+use crate::metrics::Samples;
 use crate::status::Messages;
+use crate::trace;
 
 /// What became of one message. It leaves `Queued` exactly once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +71,10 @@ impl<M> Delivery<M> {
             // Whoever took it back does not wait for this answer.
             return Err(Refused::Late.into());
         }
-        desk.tally.begun(at.saturating_duration_since(pass.asked));
-        Ok((body, Begun { at, pass }))
+        let waited = at.saturating_duration_since(pass.asked);
+        desk.tally.begun(waited);
+        let span = trace::message::<M>(&pass.span, desk.name, waited);
+        Ok((body, Begun { at, pass, span }))
     }
 
     pub(super) fn settle(&self, stage: Stage) -> Refused {
@@ -83,12 +88,18 @@ impl<M> Delivery<M> {
 pub(crate) struct Begun {
     at: Instant,
     pass: Pass,
+    span: Span,
 }
 
 impl Begun {
-    /// The asker's span, to work in or to instrument a future with.
+    /// The message's span under its asker's, to instrument a future with.
     pub(crate) fn span(&self) -> &Span {
-        &self.pass.span
+        &self.span
+    }
+
+    /// The same, entered: for what a handler does before it returns.
+    pub(crate) fn entered(&self) -> EnteredSpan {
+        self.span.clone().entered()
     }
 }
 
@@ -283,6 +294,10 @@ impl Desk {
 
     pub(super) fn counters(&self) -> Messages {
         self.tally.snapshot(self.under_way.load(Ordering::Acquire))
+    }
+
+    pub(super) fn samples(&self) -> (Samples, Samples) {
+        self.tally.samples()
     }
 
     pub(super) fn count_restart(&self) {

@@ -7,6 +7,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::error::Refused;
 use crate::limits::MAILBOX_MAX;
+use crate::metrics::{Durations, Samples};
 use crate::status::{Messages, Spent};
 
 /// Counted by two sides on two threads, which must not share a cache line.
@@ -40,6 +41,7 @@ struct ActorSide {
 struct Stopwatch {
     total_ns: AtomicU64,
     longest_ns: AtomicU64,
+    each: Durations,
 }
 
 impl Stopwatch {
@@ -47,6 +49,7 @@ impl Stopwatch {
         let ns = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         self.total_ns.fetch_add(ns, Ordering::Relaxed);
         self.longest_ns.fetch_max(ns, Ordering::Relaxed);
+        self.each.add(spent);
     }
 
     fn read(&self) -> Spent {
@@ -113,6 +116,11 @@ impl Tally {
         let spent_ns = self.actor.handling.total_ns.load(Ordering::Relaxed);
         let queue_ns = (spent_ns / begun).saturating_mul(MAILBOX_MAX as u64);
         Duration::from_nanos(queue_ns).clamp(LEAST, MOST)
+    }
+
+    /// How long messages waited, and how long handling them took.
+    pub(super) fn samples(&self) -> (Samples, Samples) {
+        (self.actor.wait.each.read(), self.actor.handling.each.read())
     }
 
     pub(super) fn snapshot(&self, under_way: usize) -> Messages {

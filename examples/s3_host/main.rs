@@ -16,7 +16,7 @@
 //! buckets.rs   buckets and their default encryption                 body.rs     digests on the way
 //! objects.rs   put, get, head, delete          copy.rs   copies     catalog.rs  entries on disk
 //! listing.rs   listings                                             disk.rs     durable files
-//! uploads.rs   uploads in parts
+//! uploads.rs   uploads in parts                                     metrics.rs  for Prometheus
 //! ```
 //!
 //! What it takes from the engine: [`portcullis::s3`] reads headers, decides and answers;
@@ -34,6 +34,7 @@ mod copy;
 mod disk;
 mod host;
 mod listing;
+mod metrics;
 mod objects;
 mod server;
 mod uploads;
@@ -45,10 +46,12 @@ use std::path::PathBuf;
 use clap::Parser;
 use portcullis::clock::{Clock, SystemClock};
 use portcullis::config::{Config, DEFAULT_KEY};
+use portcullis::engine::EngineOptions;
 use portcullis::error::{Error, KeyError};
 use portcullis::key::KeyId;
 use portcullis::keystore::{Anchor, InitOptions, LocalConfig, RootKey, create_root_key_file, init};
 use portcullis::memory::WipingAlloc;
+use portcullis::metrics::prometheus::Exporter;
 use portcullis::s3::Transport;
 use portcullis::{Engine, Kms};
 use s3s::auth::SimpleAuth;
@@ -89,6 +92,9 @@ struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8014")]
     listen: SocketAddr,
+    /// Where to serve metrics for Prometheus, to whoever can reach it; port 0 takes a free one.
+    #[arg(long)]
+    metrics: Option<SocketAddr>,
     /// Certificates for TLS, PEM.
     #[arg(long, requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -106,7 +112,11 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
     let server = Server::bind(&arguments).await?;
-    let engine = start_engine(&arguments).await?;
+    let exporter = Exporter::new();
+    let engine = start_engine(&arguments, &exporter).await?;
+    if let Some(address) = arguments.metrics {
+        metrics::serve(address, exporter, engine.kms()).await?;
+    }
     make_keys(&engine.kms(), &arguments.master_keys).await?;
 
     let host = Host {
@@ -123,7 +133,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn start_engine(arguments: &Arguments) -> Result<Engine> {
+async fn start_engine(arguments: &Arguments, exporter: &Exporter) -> Result<Engine> {
     let Arguments { keys, root_key, mark, .. } = arguments;
     let anchor = Anchor::File(mark.clone());
     let local = LocalConfig::new(keys.clone(), RootKey::File(root_key.clone()), anchor);
@@ -134,7 +144,12 @@ async fn start_engine(arguments: &Arguments) -> Result<Engine> {
         options.default_key = Some(KeyId::new(DEFAULT_KEY)?);
         init(&local, options)?;
     }
-    Ok(Engine::start(Config::new(local)).await?)
+    // Told when it is scraped, and not otherwise.
+    let metrics = exporter.options().with_interval(None);
+    let engine = Engine::launch(EngineOptions::new().with_metrics(metrics)).await?;
+    engine.kms().configure(Config::new(local)).await?;
+    engine.kms().start().await?;
+    Ok(engine)
 }
 
 async fn make_keys(kms: &Kms, ids: &[String]) -> Result<()> {

@@ -91,7 +91,12 @@ struct Collector {
 /// Emptied buffers, and what became of blocks that never reached the writer's end.
 struct Pool {
     empty: Mutex<Vec<Vec<u8>>>,
+    /// Records that are lost and not told of yet.
     unrecorded: AtomicU64,
+    /// Records that were ever lost.
+    lost: AtomicU64,
+    /// Records in blocks.
+    under_way: AtomicU64,
 }
 
 /// A record was accepted.
@@ -161,6 +166,8 @@ impl AuditBuffers {
             pool: Arc::new(Pool {
                 empty: Mutex::new((0..count).map(|_| empty_buffer()).collect()),
                 unrecorded: AtomicU64::new(0),
+                lost: AtomicU64::new(0),
+                under_way: AtomicU64::new(0),
             }),
         };
         (buffers, receiver)
@@ -204,7 +211,7 @@ impl AuditBuffers {
         }
         let late = RecordRef { late: true, ..*record };
         if !lock(&self.late).push(&late, encoded_len(&late)) {
-            self.pool.unrecorded.fetch_add(1, Ordering::Relaxed);
+            self.pool.lose(1);
         }
         BrakeAudit::Late
     }
@@ -250,7 +257,8 @@ impl AuditBuffers {
         let mut sent = 0;
         // Sent under the collector's lock and at once: between a swap and its sending nothing can
         // get lost, so a place that is confirmed has been written.
-        let mut send = |place, filled| {
+        let mut send = |place, filled: Filled| {
+            self.pool.under_way.fetch_add(filled.records, Ordering::Relaxed);
             let pool = Arc::clone(&self.pool);
             // Without a writer the block is dropped, and counted in that.
             let _ = blocks.try_send(Block { place, filled, pool });
@@ -301,6 +309,19 @@ impl AuditBuffers {
         lock(&self.collector).blocks = None;
         let stripes = self.stripes.iter().map(|stripe| lock(&stripe.open).filled.records);
         stripes.sum::<u64>() + lock(&self.late).records + unrecorded
+    }
+
+    /// Records that were accepted and not written yet. Takes each stripe's lock for a moment, as the
+    /// collector does.
+    pub(crate) fn queued(&self) -> u64 {
+        let under_way = self.pool.under_way.load(Ordering::Relaxed) + lock(&self.late).records;
+        let open = self.stripes.iter().map(|stripe| lock(&stripe.open).filled.records);
+        open.fold(under_way, u64::saturating_add)
+    }
+
+    /// Records that were lost so far.
+    pub(crate) fn lost(&self) -> u64 {
+        self.pool.lost.load(Ordering::Relaxed)
     }
 
     /// The state of the sink.
@@ -398,6 +419,11 @@ impl Pool {
     fn take(&self) -> Option<Vec<u8>> {
         lock(&self.empty).pop()
     }
+
+    fn lose(&self, records: u64) {
+        self.unrecorded.fetch_add(records, Ordering::Relaxed);
+        self.lost.fetch_add(records, Ordering::Relaxed);
+    }
 }
 
 impl Block {
@@ -418,7 +444,9 @@ impl Block {
 
     /// The sink has it, but for `lost` records.
     pub(super) fn written(mut self, lost: u64) {
-        self.filled.records = lost;
+        let written = self.filled.records.saturating_sub(lost);
+        self.pool.under_way.fetch_sub(written, Ordering::Relaxed);
+        self.filled.records -= written;
     }
 }
 
@@ -426,7 +454,8 @@ impl Drop for Block {
     fn drop(&mut self) {
         let lost = self.filled.records;
         if lost > 0 {
-            self.pool.unrecorded.fetch_add(lost, Ordering::Relaxed);
+            self.pool.under_way.fetch_sub(lost, Ordering::Relaxed);
+            self.pool.lose(lost);
         }
         let mut bytes = core::mem::take(&mut self.filled.bytes);
         bytes.clear();

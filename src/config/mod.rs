@@ -6,6 +6,7 @@ mod file;
 use std::path::Path;
 
 use crate::audit::Release;
+use crate::backend::BackendKind;
 #[cfg(feature = "local")]
 use crate::backend::local::LocalConfig;
 use crate::backend::static_key::StaticConfig;
@@ -126,6 +127,19 @@ pub enum BackendConfig {
 }
 
 impl BackendConfig {
+    /// Which backend it is of.
+    pub(crate) fn kind(&self) -> BackendKind {
+        match self {
+            #[cfg(feature = "local")]
+            Self::Local(_) => BackendKind::Local,
+            Self::Static(_) => BackendKind::Static,
+            #[cfg(feature = "vault")]
+            Self::VaultKv2(_) => BackendKind::VaultKv2,
+            #[cfg(feature = "vault")]
+            Self::VaultTransit(_) => BackendKind::VaultTransit,
+        }
+    }
+
     /// Whether the host handed in a secret with it.
     pub(crate) fn holds_secret(&self) -> bool {
         match self {

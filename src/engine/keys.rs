@@ -3,6 +3,9 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use tracing::Instrument;
+use tracing::instrument::Instrumented;
+
 use super::{DataKey, GeneratedDataKey, Kms, Shared};
 use crate::actors::backend::{
     Describe, DescribeVersions, List, Mutate, MutationReport, UseRemote, Work,
@@ -19,6 +22,7 @@ use crate::limits::{ASK_DEADLINE, AUDIT_DEADLINE};
 use crate::plane::remote::{Answers, Given, Wanted};
 use crate::plane::stream::OBJECT_FIELDS;
 use crate::plane::{Call, NeedsHop, TryError};
+use crate::trace;
 
 /// Master keys.
 impl Kms {
@@ -57,11 +61,15 @@ impl Kms {
         }
         let ports = &self.shared.ports;
         self.shared.check_process()?;
+        let span = trace::call(&self.caller, mutation.name());
         let mutate = Mutate { caller: self.caller.clone(), id: id.clone(), mutation };
-        if mutate.mutation.is_brake() {
-            return self.brake(mutate).await;
-        }
-        ports.backend.ask(mutate, ASK_DEADLINE).await
+        let changed = async {
+            if mutate.mutation.is_brake() {
+                return self.brake(mutate).await;
+            }
+            ports.backend.ask(mutate, ASK_DEADLINE).await
+        };
+        changed.instrument(span).await
     }
 
     /// Takes something away. Where the backend was lost it waits for the one that is being built:
@@ -111,7 +119,8 @@ impl Kms {
     /// [`KeyError::NotFound`].
     pub async fn describe_key(&self, id: &KeyId) -> Result<KeyDescription, Error> {
         self.shared.check_process()?;
-        self.shared.ports.backend.ask(Describe { id: id.clone() }, ASK_DEADLINE).await
+        let describe = Describe { id: id.clone() };
+        self.asked("describe", || self.shared.ports.backend.ask(describe, ASK_DEADLINE)).await
     }
 
     /// The versions of one key, oldest first.
@@ -123,7 +132,9 @@ impl Kms {
         id: &KeyId,
     ) -> Result<Vec<VersionDescription>, Error> {
         self.shared.check_process()?;
-        self.shared.ports.backend.ask(DescribeVersions { id: id.clone() }, ASK_DEADLINE).await
+        let describe = DescribeVersions { id: id.clone() };
+        let ask = || self.shared.ports.backend.ask(describe, ASK_DEADLINE);
+        self.asked("describe-versions", ask).await
     }
 
     /// Keys by id, tombstones included: those after `after`, at most `limit` and 1,000. Pages are
@@ -133,7 +144,19 @@ impl Kms {
     /// [`Refused`].
     pub async fn list_keys(&self, after: Option<&KeyId>, limit: usize) -> Result<KeyPage, Error> {
         self.shared.check_process()?;
-        self.shared.ports.backend.ask(List { after: after.cloned(), limit }, ASK_DEADLINE).await
+        let list = List { after: after.cloned(), limit };
+        self.asked("list", || self.shared.ports.backend.ask(list, ASK_DEADLINE)).await
+    }
+
+    /// What `ask` comes to, in a span of the call.
+    fn asked<F: Future>(
+        &self,
+        operation: &'static str,
+        ask: impl FnOnce() -> F,
+    ) -> Instrumented<F> {
+        let span = trace::call(&self.caller, operation);
+        let asked = span.in_scope(ask);
+        asked.instrument(span)
     }
 
     /// The key that is used where none is named.
@@ -330,7 +353,8 @@ impl Kms {
     ) -> Result<R, Error> {
         let (result, unwritten) = self.attempt(key, work).await?;
         if let Some(ticket) = unwritten {
-            self.shared.trail.written(ticket).await?;
+            let written = self.shared.trail.written(ticket);
+            written.instrument(trace::wait(&self.caller, "durable-record")).await?;
         }
         Ok(result)
     }
@@ -371,7 +395,9 @@ impl Kms {
                     if supplied < SUPPLIES_MAX =>
                 {
                     supplied += 1;
-                    self.shared.supplies.wait(key).await?;
+                    let span = trace::wait(&self.caller, "use-counts");
+                    let supplied = span.in_scope(|| self.shared.supplies.wait(key));
+                    supplied.instrument(span).await?;
                 }
                 (Err(TryError::NeedsHop(NeedsHop::Backend | NeedsHop::KeyVersion)), _)
                     if asked < ASKS_MAX =>
@@ -382,7 +408,8 @@ impl Kms {
                     answers.take_in(self.ask_backend(wanted).await?, generation);
                 }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) if waited < AUDIT_DEADLINE => {
-                    waited += self.shared.trail.room().await;
+                    let room = self.shared.trail.room();
+                    waited += room.instrument(trace::wait(&self.caller, "audit-room")).await;
                 }
                 (Err(TryError::NeedsHop(NeedsHop::AuditBuffer)), _) => {
                     return Err(Refused::AuditUnavailable.into());
@@ -401,7 +428,9 @@ impl Kms {
     /// Has the backend do what a section wants, with no permit held.
     async fn ask_backend(&self, wanted: Wanted) -> Result<Given, Error> {
         let work = Work::of(wanted, &self.shared.plane);
-        self.shared.ports.remote.ask(UseRemote(work), ASK_DEADLINE).await
+        let span = trace::wait(&self.caller, "backend");
+        let asked = span.in_scope(|| self.shared.ports.remote.ask(UseRemote(work), ASK_DEADLINE));
+        asked.instrument(span).await
     }
 
     /// Does what a section left to do for others.

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::{Engine, Kms};
 use crate::actors::lifecycle::{Configure, Freeze, Reconfigure, Start, Stop, Thaw};
@@ -14,10 +15,13 @@ use crate::audit::{Operation, Outcome, RecordRef, Stage};
 use crate::config::Config;
 use crate::error::{Error, OutcomeUnknown, Refused};
 use crate::gate::Scope;
+#[cfg(feature = "vault")]
+use crate::gate::stripe_of_thread;
 use crate::limits::{ASK_DEADLINE, DRAIN_DEADLINE, OPEN_DEADLINE};
 use crate::status::{FreezeReport, FreezeScope, Phase, StartReport, StopReport};
 #[cfg(feature = "vault")]
 use crate::status::{RotationReport, refusal};
+use crate::trace;
 
 impl Kms {
     /// Gives the engine its configuration, which the next [`Self::start`] uses.
@@ -27,9 +31,12 @@ impl Kms {
     /// [`LifecycleError::NotNow`](crate::error::LifecycleError) while the engine runs.
     pub async fn configure(&self, config: Config) -> Result<(), Error> {
         config.prepare()?;
-        self.intend(Operation::Configure).await?;
-        let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
-        self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
+        let configured = async {
+            self.intend(Operation::Configure).await?;
+            let configure = Configure { config: Arc::new(config), caller: self.caller.clone() };
+            self.shared.ports.lifecycle.ask(configure, ASK_DEADLINE).await
+        };
+        configured.instrument(trace::call(&self.caller, "configure")).await
     }
 
     /// Opens the backend and then the gate. A later start or stop takes over from one that is under
@@ -47,16 +54,19 @@ impl Kms {
     /// key itself: a stop wipes it, and [`Self::configure`] hands it in again.
     pub async fn start(&self) -> Result<StartReport, Error> {
         self.shared.check_process()?;
-        // After a failure, whoever died too often is built again.
-        self.shared.watch.revive().await;
-        let seen = self.shared.plane.gate.latest_shut();
-        self.intend(Operation::Start).await?;
-        let caller = self.caller.clone();
-        let start = Start { seen, caller };
-        let report = self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await?;
-        // Not heard, deletions stay held, and the status says so.
-        let _ = self.shared.ports.reaper.ask(AcceptClock, ASK_DEADLINE).await;
-        Ok(report)
+        let started = async {
+            // After a failure, whoever died too often is built again.
+            self.shared.watch.revive().await;
+            let seen = self.shared.plane.gate.latest_shut();
+            self.intend(Operation::Start).await?;
+            let caller = self.caller.clone();
+            let start = Start { seen, caller };
+            let report = self.shared.ports.lifecycle.ask(start, OPEN_DEADLINE).await?;
+            // Not heard, deletions stay held, and the status says so.
+            let _ = self.shared.ports.reaper.ask(AcceptClock, ASK_DEADLINE).await;
+            Ok(report)
+        };
+        started.instrument(trace::call(&self.caller, "start")).await
     }
 
     /// Stops the engine: shuts the gate on this thread, at once, then drains, wipes and closes.
@@ -89,18 +99,20 @@ impl Kms {
     ) -> impl Future<Output = Result<StopReport, Error>> + Send + use<> {
         let shut = self.shared.plane.gate.shut(Scope::All, Phase::Draining.refusal_code());
         let (done, answer) = oneshot::channel();
-        let told =
-            self.shared.ports.brake.tell(Stop { drain, shut, caller: self.caller.clone(), done });
+        let stop = Stop { drain, shut, caller: self.caller.clone(), done };
+        let span = trace::call(&self.caller, "stop");
+        let told = span.in_scope(|| self.shared.ports.brake.tell(stop));
         let stopped = self.heard(told, answer, drain.saturating_add(ASK_DEADLINE));
         #[cfg(feature = "vault")]
         let identities = self.shared.ports.identities.clone();
-        async move {
+        let settled = async move {
             let report = stopped.await?;
             // The backend has dismissed its identity; the token goes once no call carries it.
             #[cfg(feature = "vault")]
             identities.settle().await;
             Ok(report)
-        }
+        };
+        settled.instrument(span)
     }
 
     /// Refuses new work of `scope` at once, and keeps keys, connection and token. The gate is shut
@@ -120,9 +132,10 @@ impl Kms {
         };
         let shut = self.shared.plane.gate.shut(gate_scope, Phase::Frozen(scope).refusal_code());
         let (done, answer) = oneshot::channel();
-        let caller = self.caller.clone();
-        let told = self.shared.ports.brake.tell(Freeze { scope, shut, caller, done });
-        self.heard(told, answer, ASK_DEADLINE)
+        let freeze = Freeze { scope, shut, caller: self.caller.clone(), done };
+        let span = trace::call(&self.caller, "freeze");
+        let told = span.in_scope(|| self.shared.ports.brake.tell(freeze));
+        self.heard(told, answer, ASK_DEADLINE).instrument(span)
     }
 
     /// Ends a freeze.
@@ -132,10 +145,13 @@ impl Kms {
     /// runs.
     pub async fn thaw(&self) -> Result<(), Error> {
         let seen = self.shared.plane.gate.latest_shut();
-        self.intend(Operation::Thaw).await?;
-        let caller = self.caller.clone();
-        let thaw = Thaw { seen, caller };
-        self.shared.ports.lifecycle.ask(thaw, ASK_DEADLINE).await
+        let thawed = async {
+            self.intend(Operation::Thaw).await?;
+            let caller = self.caller.clone();
+            let thaw = Thaw { seen, caller };
+            self.shared.ports.lifecycle.ask(thaw, ASK_DEADLINE).await
+        };
+        thawed.instrument(trace::call(&self.caller, "thaw")).await
     }
 
     /// Swaps to `config`: a new generation is built and probed beside the one that runs, and takes
@@ -152,9 +168,12 @@ impl Kms {
     /// meanwhile; the engine runs on as it was.
     pub async fn reconfigure(&self, config: Config) -> Result<StartReport, Error> {
         config.prepare()?;
-        self.intend(Operation::Reconfigure).await?;
-        let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
-        self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
+        let reconfigured = async {
+            self.intend(Operation::Reconfigure).await?;
+            let reconfigure = Reconfigure { config: Arc::new(config), caller: self.caller.clone() };
+            self.shared.ports.lifecycle.ask(reconfigure, OPEN_DEADLINE).await
+        };
+        reconfigured.instrument(trace::call(&self.caller, "reconfigure")).await
     }
 
     /// Replaces the identity towards Vault by a new one, while everything goes on: a new login, or
@@ -176,13 +195,18 @@ impl Kms {
             | Phase::Starting
             | Phase::Stopped => return Err(refusal(phase.refusal_code()).into()),
         }
-        self.intend(Operation::RotateCredentials).await?;
-        let rotated = self.shared.ports.identities.rotate(revoke_old).await;
+        let span = trace::call(&self.caller, "rotate-credentials");
+        let rotated = async {
+            self.intend(Operation::RotateCredentials).await?;
+            Ok::<_, Error>(self.shared.ports.identities.rotate(revoke_old).await)
+        };
+        let rotated = rotated.instrument(span).await?;
         let outcome = match &rotated {
             Ok(_) => Outcome::Succeeded,
             Err(error) => Outcome::Failed(ErrorClass::from(error)),
         };
         let plane = &self.shared.plane;
+        plane.counts.ended(stripe_of_thread(), Operation::RotateCredentials, outcome);
         let record = RecordRef {
             stage: Stage::Outcome,
             outcome,

@@ -6,6 +6,7 @@ mod block_on;
 mod keys;
 mod lease;
 mod lifecycle;
+mod metrics;
 mod objects;
 mod options;
 pub(crate) mod stored;
@@ -24,6 +25,7 @@ use crate::actors::backend::{Adopted, BackendActor, Close, Supplies};
 #[cfg(feature = "vault")]
 use crate::actors::credentials::{Credentials, Registry};
 use crate::actors::lifecycle::{ActorLost, Lifecycle, Numbers};
+use crate::actors::meter::Meter;
 use crate::actors::port::Port;
 use crate::actors::reaper::{ClockWatch, Reaper};
 use crate::actors::system::{Place, Threads};
@@ -37,9 +39,10 @@ use crate::config::Config;
 use crate::error::{Error, LifecycleError};
 use crate::gate::{Class, Scope, stripe_of_thread};
 use crate::limits::{AUDIT_DEADLINE, QUIESCE_DEADLINE};
+use crate::metrics::Publisher;
 use crate::object::workers::Workers;
 use crate::plane::Plane;
-use crate::status::{Activity, AuditActivity, Phase, Status};
+use crate::status::{Activity, ActorActivity, AuditActivity, Phase, Status};
 
 pub(crate) use block_on::block_on;
 use block_on::block_on_within;
@@ -97,6 +100,7 @@ impl Engine {
             },
             audit: Port::new("audit", timer.clone()),
             reaper: Port::new("reaper", timer.clone()),
+            meter: Port::new("meter", timer.clone()),
         };
         let rung = Arc::<AtomicBool>::default();
         let supplies = Supplies::new(ports.supply.clone(), timer.clone());
@@ -105,9 +109,18 @@ impl Engine {
         let watch = Watch::start(threads.places().clone()).await?;
         let written = Arc::clone(&writing.counts);
         let homes = Homes::new(&plane);
-        let workers = Workers::default();
-        let shared =
-            Shared { plane, homes, workers, ports, supplies, trail, watch, written, clocks };
+        let shared = Shared {
+            plane,
+            homes,
+            workers: Workers::default(),
+            ports,
+            supplies,
+            trail,
+            watch,
+            written,
+            clocks,
+            publisher: Publisher::new(options.metrics),
+        };
         let kms = Kms { shared: Arc::new(shared), caller: Caller::host() };
         let engine = Self { kms, threads: Some(threads), writer: Some(writing) };
         engine.raise(options.reap_interval, rung).await?;
@@ -181,7 +194,21 @@ impl Engine {
             let (p, t, in_use) = (Arc::clone(&p), t.clone(), in_use.clone());
             Ok(Lifecycle::new(p, t, backend.clone(), in_use, Arc::clone(&numbers), obituary))
         };
-        watch.keep(ports.lifecycle.clone(), Place::Control, build, lost).await
+        watch.keep(ports.lifecycle.clone(), Place::Control, build, lost.clone()).await?;
+
+        // Weak: the actor may be the last to hold it, on a thread that this would join.
+        let shared = Arc::downgrade(&self.kms.shared);
+        let Some(every) = self.kms.shared.publisher.interval() else {
+            return Ok(());
+        };
+        let round = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.publish_metrics();
+            }
+        };
+        let round = Arc::new(round);
+        let build = move |obituary| Ok(Meter::new(every, Arc::clone(&round) as _, obituary));
+        watch.keep(ports.meter.clone(), Place::Control, build, lost).await
     }
 }
 
@@ -228,6 +255,8 @@ impl Drop for Engine {
             reconfiguring: false,
             ..Status::clone(status)
         });
+        // The last word: what it counted until now, and that it is stopped.
+        self.kms.shared.publish_metrics();
         let left = plane.audit.close();
         let unwritten = self.writer.take().map_or(0, Writing::end);
         if left + unwritten > 0 {
@@ -267,6 +296,7 @@ struct Shared {
     written: Arc<WriterCounts>,
     /// Whether the wall clock can be believed.
     clocks: Arc<ClockWatch>,
+    publisher: Publisher,
 }
 
 struct Ports {
@@ -285,6 +315,8 @@ struct Ports {
     identities: Registry,
     audit: Port<AuditActor>,
     reaper: Port<Reaper>,
+    /// It is asked nothing.
+    meter: Port<Meter>,
 }
 
 impl Shared {
@@ -355,19 +387,11 @@ impl Kms {
     pub fn activity(&self) -> Activity {
         let Shared { ports, written, .. } = &*self.shared;
         let read = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        #[cfg_attr(not(feature = "vault"), expect(unused_mut, reason = "for Vault's actors"))]
-        let mut actors = vec![
-            ports.lifecycle.activity(),
-            ports.brake.activity(),
-            ports.backend.activity(),
-            ports.backend_brake.activity(),
-            ports.supply.activity(),
-            ports.remote.activity(),
-            ports.audit.activity(),
-            ports.reaper.activity(),
-        ];
-        #[cfg(feature = "vault")]
-        actors.extend(ports.identities.activity());
+        let actors = ports
+            .lanes()
+            .into_iter()
+            .map(|lane| ActorActivity { actor: lane.name, messages: lane.messages });
+        let actors = actors.collect();
         let audit = AuditActivity {
             records: read(&written.records),
             bytes: read(&written.bytes),

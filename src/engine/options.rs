@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::audit::{AuditSink, TracingSink};
 use crate::clock::{Clock, SystemClock};
 use crate::limits::REAP_INTERVAL;
+use crate::metrics::MetricsOptions;
 
 /// What an engine is made with, beside its configuration.
 #[non_exhaustive]
@@ -17,16 +18,20 @@ pub struct EngineOptions {
     pub audit_sink: Box<dyn AuditSink>,
     /// How often it looks for deletions and rotations that are due.
     pub reap_interval: Duration,
+    /// Where its metrics go.
+    pub metrics: MetricsOptions,
 }
 
 impl EngineOptions {
-    /// The system's clocks, records as `tracing` events, and a look at what is due each minute.
+    /// The system's clocks, records as `tracing` events, a look at what is due each minute, and
+    /// metrics to the process's global recorder, if it has one.
     #[must_use]
     pub fn new() -> Self {
         Self {
             clock: Arc::new(SystemClock::default()),
             audit_sink: Box::new(TracingSink::new()),
             reap_interval: REAP_INTERVAL,
+            metrics: MetricsOptions::new(),
         }
     }
 
@@ -46,6 +51,12 @@ impl EngineOptions {
     #[must_use]
     pub fn with_reap_interval(self, reap_interval: Duration) -> Self {
         Self { reap_interval, ..self }
+    }
+
+    /// The same with metrics that go elsewhere.
+    #[must_use]
+    pub fn with_metrics(self, metrics: MetricsOptions) -> Self {
+        Self { metrics, ..self }
     }
 }
 

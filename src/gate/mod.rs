@@ -236,6 +236,11 @@ impl Gate {
         self.stripes.iter().map(Stripe::inside).sum()
     }
 
+    /// Entries ever, refused ones included.
+    pub(crate) fn entries(&self) -> u64 {
+        self.stripes.iter().map(|stripe| count(stripe.entered.load(atoms::REPORT))).sum()
+    }
+
     /// Whether sections of that class enter at present.
     pub(crate) fn is_open(&self, class: Class) -> bool {
         let flag = closed_flag(class);

@@ -117,6 +117,20 @@ impl KeyState {
             Self::Destroyed => "destroyed",
         }
     }
+
+    /// The states as labels of metrics, by [`Self::index`].
+    pub(crate) const LABELS: [&'static str; 4] =
+        ["enabled", "disabled", "pending-deletion", "destroyed"];
+
+    /// A number for tables of states.
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Enabled => 0,
+            Self::Disabled => 1,
+            Self::PendingDeletion { .. } => 2,
+            Self::Destroyed => 3,
+        }
+    }
 }
 
 /// What one version of a master key may be used for.

@@ -11,6 +11,7 @@
 //! 2. A version's keys are shared between successive views of its key, so that a change of state
 //!    costs no key derivation and loses no use count.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
@@ -24,12 +25,17 @@ use super::{
 use crate::crypto::aead::AeadKey;
 use crate::crypto::schedule;
 use crate::error::{EnvelopeError, Error, KeyError};
-use crate::gate::Class;
+use crate::gate::{Class, Gate, Permit};
 
 /// All keys of one backend.
 #[derive(Default)]
 pub(crate) struct KeyTable {
     keys: papaya::HashMap<KeyId, Arc<KeyCell>>,
+    /// How many keys are in each state. Tables have one writer at a time.
+    states: [AtomicU64; KeyState::LABELS.len()],
+    /// Keys that have wrapped something since the table was made: for metrics, which do not look
+    /// at a million keys to find the few that are used.
+    used: papaya::HashMap<KeyId, Arc<KeyCell>>,
 }
 
 impl KeyTable {
@@ -55,14 +61,58 @@ impl KeyTable {
         match keys.get(&record.id) {
             Some(cell) => {
                 let view = KeyView::of(record, Some(&cell.view.load()));
+                let is_used = view.current_uses().is_some_and(|(_, uses)| uses.is_used());
+                self.count(Some(cell.view.load().state), Some(record.state));
                 cell.view.store(Arc::new(view));
+                if is_used && !self.used.pin().contains_key(&record.id) {
+                    self.used.pin().insert(record.id.clone(), Arc::clone(cell));
+                }
             }
             None => {
                 let view = KeyView::of(record, None);
+                self.count(None, Some(record.state));
                 keys.insert(
                     record.id.clone(),
                     Arc::new(KeyCell { view: ArcSwap::from_pointee(view) }),
                 );
+            }
+        }
+    }
+
+    fn count(&self, before: Option<KeyState>, after: Option<KeyState>) {
+        if let Some(count) = before.and_then(|state| self.states.get(state.index())) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+        if let Some(count) = after.and_then(|state| self.states.get(state.index())) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many keys are in the state of that index.
+    pub(crate) fn in_state(&self, index: usize) -> u64 {
+        self.states.get(index).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    /// Tells `each` of the keys that have wrapped something since the table was made: the version
+    /// in use, and how often it has been. Views are read in sections of their own (invariant 1),
+    /// `each` runs outside of them; it ends where the gate is shut.
+    pub(crate) fn each_used(&self, gate: &Gate, mut each: impl FnMut(&KeyId, KeyVersion, u64)) {
+        let used = self.used.pin();
+        let mut cells = used.iter().peekable();
+        let mut found = Vec::with_capacity(KEYS_PER_SECTION);
+        while cells.peek().is_some() {
+            let look = |_: &Permit<'_>| {
+                for (id, cell) in cells.by_ref().take(KEYS_PER_SECTION) {
+                    if let Some((version, uses)) = cell.view().current_uses() {
+                        found.push((id, version, uses.drawn()));
+                    }
+                }
+            };
+            if gate.pass(Class::Read, look).is_err() {
+                return;
+            }
+            for (id, version, uses) in found.drain(..) {
+                each(id, version, uses);
             }
         }
     }
@@ -72,6 +122,7 @@ impl KeyTable {
     pub(crate) fn withdraw(&self) {
         let keys = self.keys.pin();
         for cell in keys.values() {
+            self.count(Some(cell.view.load().state), Some(KeyState::Destroyed));
             let view = KeyView {
                 state: KeyState::Destroyed,
                 versions: Vec::new(),
@@ -268,6 +319,9 @@ impl VersionView {
         }
     }
 }
+
+/// Keys that one section looks at: a few microseconds.
+const KEYS_PER_SECTION: usize = 64;
 
 /// What one version works with.
 pub(crate) struct VersionKeys {

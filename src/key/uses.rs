@@ -145,6 +145,11 @@ impl UseCounter {
         self.drawn.load(Ordering::Relaxed)
     }
 
+    /// Whether uses have been reserved since the beginning: the first draw has them reserved.
+    pub(crate) fn is_used(&self) -> bool {
+        self.reserved() > self.base
+    }
+
     /// Makes uses up to `total` available, which is durable now.
     pub(crate) fn reserve(&self, total: u64) {
         let before = self.reserved.fetch_max(total, Ordering::AcqRel);

@@ -91,6 +91,7 @@
 //! | lifecycle | control | the state machine, generation numbers, the right to open the gate | configure, start, stop, freeze, thaw, reconfigure; built, failed, quiet, closed | backend, everyone by the gate |
 //! | backend | backend | the open store of one generation, the key table that callers read, the queue of changes, the opening of the next store | changes of keys, listings, use counts, load, close | lifecycle, reaper, audit |
 //! | audit | audit | the rounds that collect the callers' buffers | ring, durable records, brake records | the writer thread |
+//! | meter | control | when metrics are told | timers | nobody: rounds run on a thread for work that blocks |
 //! | reaper | control | what is due: deletions, rotations by age and use; whether the clock is believed | timers, starts | backend |
 //! | watch | control | who is kept alive, and how often each died | obituaries | lifecycle: lost for good |
 //!
@@ -125,6 +126,7 @@
 //! | `src/envelope/`, `src/object/`, `src/context.rs` | formats: [`mod@super::format`] |
 //! | `src/secret/` | the one place where key bytes live |
 //! | `src/audit/` | records, buffers, the writer |
+//! | `src/metrics/`, `src/trace.rs` | what is told in numbers, and the spans: [`metrics`](super::metrics) |
 //! | `src/limits.rs` | every bound with its reason |
 //! | `actors/` | the roster above, and the frame it stands in |
 //!

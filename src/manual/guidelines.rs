@@ -1,7 +1,7 @@
 //! The RustFS *KMS Security Guidelines*, row by row, with their state in this release.
 //!
 //! *Fulfilled* means that a test shows it; *in part* and *not yet* say what is missing. Rows about
-//! Vault, the admin interface, the cache and metrics wait for those to be built.
+//! Vault, the admin interface and the cache wait for those to be built.
 //!
 //! # Threats
 //!
@@ -42,15 +42,15 @@
 //! |---|---|---|
 //! | V1 | audit logging enabled in Vault | its operator's: the tests count requests in it. Not yet: a check of ours |
 //! | V2 | a dedicated policy for just `transit` and `secret` | fulfilled: `portcullis vault policy`, `the_policy_names_what_is_configured_and_nothing_else` |
-//! | V3 | automatic token renewal | fulfilled: see the chapter `vault_identity` |
-//! | V4 | `/v1/sys/health` is watched | `portcullis status` asks each node: `the_status_shows_nodes_login_and_breaker`. Not yet: as a metric |
+//! | V3 | automatic token renewal | fulfilled: see the chapter `vault_identity`. The time to lock-out is a metric and an alert: `guideline_v3_the_seconds_to_lock_out_are_told_and_counts_outlive_a_replaced_identity` |
+//! | V4 | `/v1/sys/health` is watched | `portcullis status` asks each node: `the_status_shows_nodes_login_and_breaker`. Whether calls are made is a metric and an alert ([`metrics`](super::metrics)). Not yet: each node as one |
 //!
 //! # Caching and memory
 //!
 //! | id | requirement | state |
 //! |---|---|---|
 //! | C1 | the cache's size and lifetime are tunable | not yet: nothing is cached |
-//! | C2 | plaintext keys are zeroised after use; no key or context in logs | types that wipe and have no `Debug`, and `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event`. A search of a whole process's memory finds none after a stop: `a_stopped_engine_on_a_local_keystore_has_no_key_in_memory` |
+//! | C2 | plaintext keys are zeroised after use; no key or context in logs | types that wipe and have no `Debug`, and `guideline_c2_no_text_of_an_error_and_no_context_reaches_an_event`, `guideline_c2_no_key_and_no_context_stands_in_a_metric_or_a_span`. A search of a whole process's memory finds none after a stop: `a_stopped_engine_on_a_local_keystore_has_no_key_in_memory` |
 //! | C3 | strict FIPS: no caching, Vault for each request | not yet |
 //!
 //! # SSE-C
@@ -59,14 +59,14 @@
 //! |---|---|---|
 //! | E1 | 256-bit keys with a matching MD5 | fulfilled: `guideline_e1_every_wrong_combination_of_headers_has_the_code_and_status_of_s3_and_stores_nothing` (a client against a host), `a_customers_key_is_taken_whole_and_exact_or_refused_on_writes_reads_and_copies` |
 //! | E2 | SSE-C keys are never stored | fulfilled: `guideline_e2_neither_disk_nor_log_holds_plaintext_or_a_customers_key_and_no_digest_is_stored`, `guideline_e2_no_customers_key_and_no_plaintext_is_in_memory_once_its_requests_are_answered` (in a host with [`WipingAlloc`](crate::memory::WipingAlloc): without it, headers stay in what an HTTP stack freed), `guideline_e2_a_wrong_or_missing_customers_key_opens_nothing_anywhere` |
-//! | E3 | HTTPS for client connections | fulfilled: `guideline_e3_a_customers_key_over_plain_http_is_refused_and_other_modes_are_not`. Where a host lets it pass for development, each key that comes so is a warning: `guideline_e3_a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so`. A counter follows with metrics |
+//! | E3 | HTTPS for client connections | fulfilled: `guideline_e3_a_customers_key_over_plain_http_is_refused_and_other_modes_are_not`. Where a host lets it pass for development, each key that comes so is a warning: `guideline_e3_a_host_for_development_takes_a_customers_key_over_plain_http_and_says_so`. |
 //!
 //! # Audit and monitoring
 //!
 //! | id | requirement | state |
 //! |---|---|---|
 //! | M1 | structured logs under the target `rustfs::kms` with principal and outcome | fulfilled for what there is: `guideline_m1_events_under_rustfs_kms_have_the_documented_fields`. Routes follow with the admin API |
-//! | M2 | metrics: cache hit ratio, backend latency, failure counts | in part: [`Kms::activity`](crate::Kms::activity) has the counts per actor and of the audit trail. Not yet: an exporter |
+//! | M2 | metrics: cache hit ratio, backend latency, failure counts | in part: every backend's latency and failures, and all else in [`metrics`](super::metrics), scraped and read by Prometheus's own tool; the dashboard and the alerts ask for nothing that is not there, and each alert fires once: `guideline_m2_every_row_of_the_table_is_told_with_its_labels_and_nothing_else`, `guideline_m2_what_is_scraped_is_the_table_and_prometheus_reads_it`. Not yet: the cache's, for want of a cache |
 //! | M3 | the end-to-end Vault suite verifies backup and restore | not yet |
 //!
 //! # Incident response

@@ -7,6 +7,7 @@
 //! | [`threat_model`] | whoever has to judge it | against whom it protects, against whom not |
 //! | [`objects`] | whoever stores objects | what is put where, ranges, parts, customer keys, other keys and modes |
 //! | [`mod@s3`] | whoever speaks S3 to its clients | SSE-S3, SSE-KMS and SSE-C: headers in, decision, headers out |
+//! | [`metrics`] | whoever is on call | metrics, alerts, traces |
 //! | [`operations`] | whoever runs it | root key, anchor, permissions, backup, clones and forks, incidents |
 //! | `vault` (feature `vault`) | whoever keeps keys in Vault or OpenBao | which backend, what is stored, what Vault must allow, damage, several engines, outages |
 //! | `vault_identity` | whoever runs it on Vault | logins, renewal, rotation, secrets that end, outages |
@@ -24,6 +25,7 @@ pub mod format;
 pub mod glossary;
 pub mod guarantees;
 pub mod guidelines;
+pub mod metrics;
 pub mod objects;
 pub mod operations;
 pub mod s3;

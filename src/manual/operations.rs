@@ -185,7 +185,7 @@
 //!    engine is to keep its keys; for one key, [`Disable`](crate::key::Mutation::Disable). The
 //!    first two shut the gate on the calling thread, before they return; none of the three is
 //!    refused because the audit sink is down.
-//! 2. *Look*: [`Kms::status`](crate::Kms::status) and [`activity`](crate::Kms::activity) answer in
+//! 2. *Look*: the dashboard ([`metrics`](super::metrics)); [`Kms::status`](crate::Kms::status) and [`activity`](crate::Kms::activity) answer in
 //!    every state. The audit records name principal, key, version and outcome of every call.
 //! 3. *Repair*: change the root key, rotate, rewrap, retire.
 //! 4. *Start again*: [`Kms::start`](crate::Kms::start), or

@@ -37,13 +37,14 @@ use crate::error::{Error, Refused};
 use crate::gate::{Class, Gate, stripe_of_thread};
 use crate::key::table::KeyTable;
 use crate::key::{KeyId, KeyVersion};
+use crate::metrics::Counts;
 use crate::object::Suite;
 use crate::secret::fork::ForkSentinel;
 use crate::secret::random::RandomPool;
 use crate::secret::slots::Slots;
 use crate::status::{self, Status};
 
-use self::operations::Operations;
+use self::operations::{AsOperations, Operations, Registered};
 use self::remote::{Answers, Wanted};
 
 /// What callers and actors of one engine share.
@@ -54,6 +55,7 @@ pub(crate) struct Plane {
     pub(crate) slots: Slots,
     pub(crate) audit: Arc<AuditBuffers>,
     pub(crate) operations: Operations,
+    pub(crate) counts: Counts,
     pub(crate) status: ArcSwap<Status>,
     current: ArcSwapOption<Generation>,
     sentinel: ForkSentinel,
@@ -101,6 +103,7 @@ impl Plane {
             slots: Slots::new(stripes),
             audit: Arc::new(audit),
             operations: Operations::new(),
+            counts: Counts::new(stripes),
             status: ArcSwap::from_pointee(status),
             current: ArcSwapOption::empty(),
             sentinel: ForkSentinel::new()?,
@@ -168,10 +171,26 @@ impl Plane {
             Ok(result) => result,
             Err(closed) => {
                 let why = status::refusal(closed.why);
-                self.audit.refused(stripe_of_thread(), why);
+                self.refused(why);
                 Err(why.into())
             }
         }
+    }
+
+    /// A ticket for a new operation.
+    ///
+    /// # Errors
+    /// [`Refused::Full`] if too many are under way; counted.
+    pub(crate) fn register(self: &Arc<Self>) -> Result<Registered, Refused> {
+        let registered = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>);
+        registered.inspect_err(|why| self.refused(*why))
+    }
+
+    /// Counts work that is turned away before it began, for the trail and for metrics.
+    pub(crate) fn refused(&self, why: Refused) {
+        let stripe = stripe_of_thread();
+        self.audit.refused(stripe, why);
+        self.counts.refused(stripe, audit::ErrorClass::from(why));
     }
 }
 
@@ -314,8 +333,14 @@ impl Section<'_> {
             }
         };
         match (self.accept(recording, Stage::Outcome, outcome), result) {
-            (Ok(()), result) => result,
-            (Err(_), Err(error)) => Err(error),
+            (Ok(()), result) => {
+                self.plane.counts.ended(self.stripe, recording.operation, outcome);
+                result
+            }
+            (Err(_), Err(error)) => {
+                self.plane.counts.ended(self.stripe, recording.operation, outcome);
+                Err(error)
+            }
             (Err(why), Ok(released)) => {
                 undo(&released);
                 Err(why)
@@ -363,7 +388,11 @@ impl Section<'_> {
                 self.give_back(recording);
                 match refused {
                     Refused::Full { .. } => Err(TryError::NeedsHop(NeedsHop::AuditBuffer)),
-                    refused => Err(refused.into()),
+                    refused => {
+                        let why = audit::ErrorClass::from(refused);
+                        self.plane.counts.refused(self.stripe, why);
+                        Err(refused.into())
+                    }
                 }
             }
         }

@@ -89,7 +89,7 @@ impl Plane {
         context: &EncryptionContext,
     ) -> Result<(StreamOperation, Front, Header), TryError> {
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let begun = self.section(Class::Write, |section| {
             let mut record = section.record(call, audit::Operation::Seal)?;
             record.key = under.master().map(|key| &**key);
@@ -122,7 +122,7 @@ impl Plane {
             FrontKey::Wrapped(wrapped) => Opener::Envelope(Envelope::parse(wrapped.as_bytes())?),
         };
         let bound = Bound::new(context, ContextKind::Object, &OBJECT_FIELDS);
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let master = self.section(Class::Read, |section| {
             let mut record = section.record(call, audit::Operation::Open)?;
             if let Opener::Envelope(envelope) = &opener {

@@ -160,7 +160,7 @@ impl UnderWay {
     /// Its beginning was accepted before a byte of it was released, so an end that finds the
     /// buffers full is counted and not waited for.
     pub(super) fn end(&mut self, outcome: Outcome) {
-        if core::mem::replace(&mut self.ended, true) || !self.is_audited {
+        if core::mem::replace(&mut self.ended, true) {
             return;
         }
         let operation = match self.class {
@@ -168,6 +168,10 @@ impl UnderWay {
             Class::Write => audit::Operation::Seal,
         };
         let (clock, audit) = (&self.plane.clock, &self.plane.audit);
+        self.plane.counts.ended(stripe_of_thread(), operation, outcome);
+        if !self.is_audited {
+            return;
+        }
         let record = RecordRef {
             stage: Stage::Outcome,
             outcome,

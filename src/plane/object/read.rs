@@ -18,7 +18,6 @@ use crate::object::{
     ChunkCipher, CustomerKey, Facts, Header, Mode, ObjectRecord, Open, PartTable, Reading, Suite,
 };
 use crate::plane::data_key::name_key;
-use crate::plane::operations::{AsOperations, Operations};
 use crate::plane::under_way::UnderWay;
 use crate::plane::{Call, Plane, TryError, unreachable_failure};
 use crate::secret::StackKey;
@@ -113,7 +112,7 @@ impl Plane {
         call: &Call<'_>,
         object: &Arc<OpenedObject>,
     ) -> Result<ReadOperation, TryError> {
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let master = &object.keys.master;
         self.section(Class::Read, |section| {
             let mut recording = section.record(call, audit::Operation::Open)?;

@@ -12,7 +12,6 @@ use crate::object::keys::RecordKeys;
 use crate::object::record::{Body, MAGIC, Record};
 use crate::object::run::{self, Run};
 use crate::object::{ChunkCipher, Direction, Facts, Header, ObjectRecord, Operation, Protection};
-use crate::plane::operations::{AsOperations, Operations};
 use crate::plane::under_way::{KeyUnderWay, UnderWay, begin_record};
 use crate::plane::{Call, Plane, TryError};
 use crate::secret::StackKey;
@@ -83,7 +82,7 @@ impl Plane {
         protection: Protection<'_>,
     ) -> Result<(SealOperation, NewObject), TryError> {
         let bound = subject.object();
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let (protected, keys, header) = self.section(Class::Write, |section| {
             let mut record = section.record(call, audit::Operation::Seal)?;
             subject.name_in(&mut record);

@@ -19,7 +19,6 @@ use crate::object::{
     Suite, UploadId, UploadRecord,
 };
 use crate::plane::data_key::name_key;
-use crate::plane::operations::{AsOperations, Operations};
 use crate::plane::under_way::{KeyUnderWay, UnderWay, begin_record};
 use crate::plane::{Call, Plane, Section, TryError};
 use crate::secret::StackKey;
@@ -123,7 +122,7 @@ impl Plane {
         customer_key: Option<&CustomerKey>,
     ) -> Result<(SealOperation, NewPart), TryError> {
         let context = upload.subject.part(upload.id.as_str(), number);
-        let ticket = Operations::register(Arc::clone(self) as Arc<dyn AsOperations>)?;
+        let ticket = self.register()?;
         let master = &upload.keys.master;
         let header = self.section(Class::Write, |section| {
             let mut recording = section.record(call, audit::Operation::Seal)?;
