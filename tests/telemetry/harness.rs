@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 /// A running engine, and the directory that it lives in.
 pub struct Fixture {
-    pub engine: Engine,
+    _engine: Engine,
     pub kms: Kms,
     pub key: KeyId,
     pub config: Config,
@@ -33,7 +33,7 @@ impl Fixture {
         let kms = engine.kms();
         kms.configure(config.clone()).await.unwrap();
         kms.start().await.unwrap();
-        Self { engine, kms, key: KeyId::new(DEFAULT_KEY).unwrap(), config, directory }
+        Self { _engine: engine, kms, key: KeyId::new(DEFAULT_KEY).unwrap(), config, directory }
     }
 
     /// A running engine that tells a recorder of its own when it is asked to.
