@@ -11,7 +11,7 @@
 //! Each series has a label `engine`, `main` unless the options say otherwise. Two engines that tell
 //! one recorder need two names; two engines with recorders of their own need none, and never meet.
 //!
-//! With the feature `prometheus`, [`Exporter`](crate::metrics::prometheus::Exporter) is such a
+//! With the feature `prometheus`, `portcullis::metrics::prometheus::Exporter` is such a
 //! recorder, and gives what a scrape of Prometheus reads. It is text and no server: the host
 //! serves it where it serves its own.
 //!

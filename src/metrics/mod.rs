@@ -1,4 +1,4 @@
-//! Metrics: what an engine tells of itself in numbers, through the [`metrics`](::metrics) facade.
+//! Metrics: what an engine tells of itself in numbers, through the [`metrics`] facade.
 //!
 //! Owns the one table of all metrics ([`TABLE`], explained in [`manual::metrics`]), the counters
 //! that no other part keeps, and the rounds that carry everything to the host's recorder. Whatever
@@ -95,7 +95,7 @@ pub struct MetricsOptions {
     /// The value of the label `engine`. Two engines that tell one recorder need two names: of
     /// equal names counters add up, and a gauge shows who spoke last.
     pub engine: Arc<str>,
-    /// Who is told; the process's global recorder of the [`metrics`](::metrics) facade if `None`.
+    /// Who is told; the process's global recorder of the [`metrics`] facade if `None`.
     /// A host installs that before it starts the engine: what is told before is lost.
     pub recorder: Option<Arc<dyn Recorder + Send + Sync>>,
     /// How often, at least; with `None` only when somebody asks

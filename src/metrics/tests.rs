@@ -57,7 +57,10 @@ fn publisher(engine: &str) -> (Publisher, Snapshotter) {
 }
 
 /// What was told since the last time: name, labels, value.
-fn told(snapshotter: &Snapshotter) -> Vec<(String, Vec<(String, String)>, DebugValue)> {
+/// A series' name, labels and value.
+type Series = (String, Vec<(String, String)>, DebugValue);
+
+fn told(snapshotter: &Snapshotter) -> Vec<Series> {
     let all = snapshotter.snapshot().into_vec().into_iter();
     let flat = all.map(|(key, _, _, value)| {
         let key = key.key();

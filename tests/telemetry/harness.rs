@@ -18,7 +18,6 @@ use tempfile::TempDir;
 
 /// A running engine, and the directory that it lives in.
 pub struct Fixture {
-    /// Ends with the fixture.
     _engine: Engine,
     pub kms: Kms,
     pub key: KeyId,
