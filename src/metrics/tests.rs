@@ -56,10 +56,10 @@ fn publisher(engine: &str) -> (Publisher, Snapshotter) {
     (Publisher::new(options), told)
 }
 
-/// What was told since the last time: name, labels, value.
-/// A series' name, labels and value.
+/// Name, labels and value.
 type Series = (String, Vec<(String, String)>, DebugValue);
 
+/// What was told since the last time.
 fn told(snapshotter: &Snapshotter) -> Vec<Series> {
     let all = snapshotter.snapshot().into_vec().into_iter();
     let flat = all.map(|(key, _, _, value)| {
