@@ -14,8 +14,8 @@ use crate::status::{Messages, Phase};
 
 impl Kms {
     /// Tells the recorder of the engine's [`MetricsOptions`](crate::metrics::MetricsOptions) what
-    /// the engine counts, now, on this thread: for a host that is about to be scraped. It takes some
-    /// 100 us and runs the recorder's code; a round under way on another thread is waited for.
+    /// the engine counts, now, on this thread: for a host that is about to be scraped. It runs the
+    /// recorder's code, and waits for a round that is under way on another thread.
     pub fn publish_metrics(&self) {
         self.shared.publish_metrics();
     }

@@ -34,8 +34,9 @@ impl Cluster {
             }
             let path = directory.path().join("raft");
             fs::create_dir(&path).unwrap();
-            // With its cache of storage, Vault 1.13.1 was seen to say, after a leader was lost and
-            // until it was asked no more, that a state which it had confirmed is not there.
+            // Vault 1.13.1 was seen to say, after a leader was lost, that a state which it had
+            // confirmed is not there, and to go on saying so; never without its cache of storage.
+            // That the cache is the cause is likely and not proven.
             let storage = format!(
                 r#"
                 disable_cache = true
