@@ -67,11 +67,15 @@
 //! every other key goes on. Damage to a state, and to a Transit key, is found by the next look
 //! (`state_refresh`); damage to material in KV by the next start, because an engine that runs has the
 //! material and does not read it again. Either is looked at twice, `second_look` apart, because a
-//! leader of Vault that was deposed a moment ago answers from what it had. It stays so until the engine has been started again. A whole
-//! store that
-//! is missing, a mount of another kind, and a policy that does not let the engine look are errors of
-//! the start. A Transit key without a state is no key: making it takes it over, if it is derived,
-//! `aes256-gcm96` and not exportable.
+//! leader of Vault that was deposed a moment ago answers from what it had. It stays so until the
+//! engine has been started again. A whole store that is missing, a mount of another kind, and a
+//! policy that does not let the engine look are errors of the start. A Transit key without a state is
+//! no key: making it takes it over, if it is derived, `aes256-gcm96` and not exportable.
+//!
+//! Vault 1.13.1 was seen, after its leader was lost, to say of a state that it had confirmed that it
+//! is not there, longer than `second_look`; with `disable_cache = true` in its own configuration it
+//! was not. The key is then refused as damaged, nothing is made anew, and a new start finds it once
+//! Vault does.
 //!
 //! # Several engines on one store
 //!
