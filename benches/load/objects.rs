@@ -259,7 +259,7 @@ pub fn open(host: &Host, sealed: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Reads to the end, which is the end of `out` too.
-async fn drain(reader: impl AsyncRead, out: &mut [u8]) {
+pub async fn drain(reader: impl AsyncRead, out: &mut [u8]) {
     let mut reader = pin!(reader);
     let mut at = 0;
     loop {
@@ -272,7 +272,7 @@ async fn drain(reader: impl AsyncRead, out: &mut [u8]) {
     assert_eq!(at, out.len());
 }
 
-const OBJECT_BYTES: usize = 64 << 20;
-const SMALL_BYTES: usize = 1024;
+pub const OBJECT_BYTES: usize = 64 << 20;
+pub const SMALL_BYTES: usize = 1024;
 /// What a host asks of a stream at once.
 const READ_BYTES: usize = 64 * 1024;

@@ -13,9 +13,9 @@ use portcullis::bench_support::object::Bench;
 use portcullis::objects::{
     ByteRange, Facts, ObjectName, ObjectRecord, Protection, SmallObject, StoredObject,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 
-use super::objects::{large, open, small};
+use super::objects::{OBJECT_BYTES, SMALL_BYTES, drain, large, open, small};
 use super::rows::Row;
 use crate::support::bare::Bare;
 use crate::support::engine::Host;
@@ -229,27 +229,9 @@ fn at_once<T>(host: &Host, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Reads to the end, which is the end of `out` too.
-async fn drain(reader: impl AsyncRead, out: &mut [u8]) {
-    let mut reader = pin!(reader);
-    let mut at = 0;
-    loop {
-        let end = out.len().min(at + READ_BYTES);
-        match reader.read(&mut out[at..end]).await.expect("the stream goes on") {
-            0 => break,
-            len => at += len,
-        }
-    }
-    assert_eq!(at, out.len());
-}
-
-const OBJECT_BYTES: usize = 64 << 20;
-const SMALL_BYTES: usize = 1024;
 const CHUNK_BYTES: usize = 16 * 1024;
 const RANGE_BYTES: usize = 1 << 20;
 /// In the middle of a chunk, so that the range takes one chunk more than its length says.
 const RANGE_START: usize = FIRST_CHUNK * CHUNK_BYTES + 1000;
 const FIRST_CHUNK: usize = 2000;
 const CHUNKS: usize = RANGE_BYTES / CHUNK_BYTES + 1;
-/// What a host asks of a stream at once.
-const READ_BYTES: usize = 64 * 1024;
