@@ -1,7 +1,7 @@
 //! The RustFS *KMS Security Guidelines*, row by row, with their state in this release.
 //!
 //! *Fulfilled* means that a test shows it; *in part* and *not yet* say what is missing. Rows about
-//! Vault, the admin interface and the cache wait for those to be built.
+//! the admin interface and the cache wait for those to be built.
 //!
 //! # Threats
 //!
@@ -33,7 +33,7 @@
 //! | id | requirement | state |
 //! |---|---|---|
 //! | S1 | tokens are never stored in configuration | in part: a [`RootKey`](crate::keystore::RootKey) names where the key is and no setting holds one as text. Vault tokens, secret ids and role ids are named by file or variable too |
-//! | S2 | environment tokens have limited scope and are rotated often | not yet |
+//! | S2 | environment tokens have limited scope and are rotated often | in part: `portcullis vault policy` limits the scope, a token's file or variable is read again when it changes: `a_token_file_that_is_replaced_is_adopted_while_running`. Not yet: a check of either |
 //! | S3 | the local key directory is `0o600`-tight | fulfilled: `guideline_s3_modes_that_let_others_in_are_refused_by_name`, `guideline_s3_files_of_another_owner_are_refused_by_name`, `guideline_s3_links_and_other_kinds_of_file_are_refused`, `guideline_s3_files_are_made_private_whatever_the_umask`, `guideline_s3_a_key_file_that_others_may_read_is_refused` |
 //!
 //! # Vault hardening
@@ -74,7 +74,7 @@
 //! | id | step | state |
 //! |---|---|---|
 //! | I1 | stop the service to freeze new operations | fulfilled in the engine: [`Kms::stop`](crate::Kms::stop), [`Kms::freeze`](crate::Kms::freeze) (guarantee 1). The route follows |
-//! | I2 | rotate admin credentials and Vault tokens | not yet; the root key can be changed: [`change_root_key`](crate::keystore::change_root_key) |
+//! | I2 | rotate admin credentials and Vault tokens | in part: `a_hundred_rotations_under_load_fail_no_operation_and_keep_one_pool`, and the root key can be changed: [`change_root_key`](crate::keystore::change_root_key). Not yet: admin credentials |
 //! | I3 | examine audit logs for the blast radius | not yet: records are written, the query is not |
 //! | I4 | restore keys from backups | in part: a restored directory is refused until it is accepted on purpose, and its keys are open-only until they are rotated: `an_older_copy_that_is_accepted_is_open_only_until_it_is_rotated`. Not yet: bundles |
 //! | I5 | reconfigure with trusted credentials and restart | in part: [`Kms::reconfigure`](crate::Kms::reconfigure), [`Kms::start`](crate::Kms::start) |
